@@ -1,0 +1,160 @@
+"""Spec: the typed, frozen signature of an agent, and the one way to find and check it."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Mapping
+from typing import Any, cast, get_args
+
+from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
+
+from base_ops.core.errors import ConfigError, did_you_mean
+from base_ops.core.ids import AgentId
+
+
+class Spec(BaseModel):
+    """Base of every agent's spec and of every configuration block: frozen, and unknown keys are refused.
+
+    Each field has a description with its unit and default; UI, docs and `base-ops schema` are made from it.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, populate_by_name=True)
+
+
+def spec_type(agent: AgentId) -> Any:
+    """The Spec class (or union discriminated by `action`) of an agent: `<Agent>Spec` in `<module>/specs.py`."""
+    try:
+        module = importlib.import_module(f"base_ops.{agent.module}.specs")
+    except ModuleNotFoundError as error:
+        if error.name and not error.name.startswith("base_ops"):
+            raise
+        module = None
+    found = getattr(module, f"{agent.class_stem}Spec", None) if module else None
+    if found is None:
+        raise ConfigError(
+            f"The agent {str(agent)!r} is not known. {did_you_mean(str(agent), known_agents())}",
+            code="unknown_agent",
+        )
+    return found
+
+
+def known_agents() -> list[str]:
+    """Ids of all agents, by walking the folders: `<module>/jobs/<agent>.py` or `<module>/jobs/<agent>/`."""
+    from pathlib import Path
+
+    root = Path(__file__).parent.parent
+    found = []
+    for job in sorted(root.glob("*/jobs/*")):
+        name = job.stem if job.suffix == ".py" else job.name
+        if (job.suffix == ".py" or (job / "__init__.py").exists()) and not name.startswith("_"):
+            found.append(f"{job.parent.parent.name}.{name}")
+    return found
+
+
+def is_template(value: Any) -> bool:
+    """Whether a string holds Jinja that is yet to be rendered."""
+    return isinstance(value, str) and ("{{" in value or "{%" in value)
+
+
+def parse_spec(agent: AgentId, raw: Mapping[str, Any] | Spec, *, rendered: bool = True) -> Spec | None:
+    """Check a spec. With `rendered=False`, strings that hold Jinja are taken on trust until they are rendered.
+
+    Returns:
+        the spec, or None where it is right except for values that only rendering will tell.
+
+    Raises:
+        ConfigError: naming agent, key, what was found and what is known.
+    """
+    kind = spec_type(agent)
+    if isinstance(raw, Spec):
+        raw = raw.model_dump(mode="json", by_alias=True, exclude_unset=True)
+    raw = dict(raw)
+    actions = action_specs(kind)
+    if len(actions) > 1 and "action" not in raw:
+        raw["action"] = next(iter(actions))
+    if len(actions) > 1 and raw["action"] not in actions:
+        raise ConfigError(
+            f"{agent}: action={raw['action']!r} is not known. {did_you_mean(str(raw['action']), actions)}",
+            code="unknown_action",
+            where="spec.action",
+        )
+    try:
+        return cast(Spec, TypeAdapter(kind).validate_python(raw))
+    except ValidationError as error:
+        faults = [e for e in error.errors() if rendered or not _waits_for_rendering(e, raw)]
+        if not faults:
+            return None
+        raise _config_error(str(agent), kind, faults) from None
+
+
+def action_specs(kind: Any) -> dict[str, type[Spec]]:
+    """Actions of a spec type, the main one first: {action: Spec class}."""
+    if hasattr(kind, "__metadata__"):  # Annotated[Union[...], Field(discriminator="action")]
+        kind = get_args(kind)[0]
+    members = get_args(kind) or (kind,)
+    table: dict[str, type[Spec]] = {}
+    for member in members:
+        field = member.model_fields.get("action")
+        names = get_args(field.annotation) if field is not None else ("run",)
+        for name in names:
+            table[name] = member
+    return table
+
+
+def _waits_for_rendering(fault: Mapping[str, Any], raw: Any) -> bool:
+    if is_template(fault.get("input")):
+        return True
+    value = raw  # a union reports the branch's own input; look the value up by its path as well
+    for key in fault["loc"]:
+        try:
+            value = value[key]
+        except (KeyError, IndexError, TypeError):
+            continue
+        if is_template(value):
+            return True
+    return False
+
+
+def _config_error(agent: str, kind: Any, faults: list[Any]) -> ConfigError:
+    lines = []
+    for fault in faults[:5]:
+        path = "spec." + ".".join(str(p) for p in fault["loc"])
+        if fault["type"] == "extra_forbidden":
+            known = _fields_at(kind, fault["loc"][:-1])
+            lines.append(f"{path} is not known. {did_you_mean(str(fault['loc'][-1]), known)}" if known else f"{path} is not known")
+        elif fault["type"] == "missing":
+            lines.append(f"{path} is required")
+        elif fault["type"] in ("literal_error", "enum"):
+            expected = fault.get("ctx", {}).get("expected", "")
+            known = [w.strip(" '\"") for w in expected.replace(" or ", ",").split(",")]
+            lines.append(f"{path}={fault['input']!r} is not known. {did_you_mean(str(fault['input']), known)}")
+        else:
+            lines.append(f"{path}={fault['input']!r}: {fault['msg']}")
+    return ConfigError(f"{agent}: " + "; ".join(lines), code="bad_spec", where=f"spec of {agent}")
+
+
+def _fields_at(kind: Any, path: tuple[Any, ...]) -> list[str]:
+    """The field names of the model that sits at `path` inside `kind`, for the hint of an unknown key."""
+    candidates: list[Any] = [kind]
+    for key in (None, *path):
+        following: list[Any] = []
+        for candidate in _models(candidates):
+            if key is None:
+                following.append(candidate)
+            elif key in candidate.model_fields:
+                following.append(candidate.model_fields[key].annotation)
+        if key is None or following:
+            candidates = following or candidates
+    return sorted({name for model in _models(candidates) for name in model.model_fields})
+
+
+def _models(kinds: list[Any]) -> list[type[BaseModel]]:
+    found: list[type[BaseModel]] = []
+    stack = list(kinds)
+    while stack:
+        kind = stack.pop()
+        if isinstance(kind, type) and issubclass(kind, BaseModel):
+            found.append(kind)
+        else:
+            stack.extend(a for a in get_args(kind) if a is not type(None))
+    return found

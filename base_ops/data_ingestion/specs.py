@@ -1,0 +1,255 @@
+"""Specs of data_ingestion: what can be said about a source, a conversion and a merge."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field, model_validator
+
+from base_ops.core.spec import Spec
+
+# -- how bytes are read, how values are typed
+
+
+class ColumnSpec(Spec):
+    """One column as it should come out."""
+
+    name: str
+    """Name in the output."""
+    type: str | None = None
+    """int64, int32, float64, decimal(p,s), string, boolean, date, time, timestamp, timestamp_utc; default: inferred."""
+    format: str | None = None
+    """strptime format of dates and times, e.g. %Y%m%d %H:%M; default: ISO 8601."""
+    required: bool = False
+    """True: a row without a value here goes to quarantine."""
+    source_name: str | None = None
+    """Name in the source where it differs from `name`."""
+
+
+class ReadSpec(Spec):
+    """How the bytes of an object are to be read. Everything left out is detected from the content."""
+
+    format: str | None = None
+    """Name of a format in base_ops/worker/formats/, e.g. csv, ndjson, parquet; default: detected."""
+    encoding: str | None = None
+    """Text encoding, e.g. utf-8, latin-1, utf-16; default: detected."""
+    delimiter: str | None = None
+    """One character between cells; default: detected."""
+    quote: str | None = None
+    """Quote character; '' for none; default: detected."""
+    escape: str | None = None
+    """Escape character inside quotes; default: the quote doubled."""
+    header: bool | None = None
+    """Whether the first record names the columns; default: detected."""
+    columns: tuple[ColumnSpec, ...] | None = None
+    """The columns in file order (delimited) or by name; default: all, with inferred types."""
+    skip_lines: int = Field(0, ge=0)
+    """Lines before the header or first record that are not data."""
+    comment: str | None = None
+    """Lines that begin with this are not data."""
+    null_values: tuple[str, ...] = ("", "NULL", "null", "N/A", "NA", "None", "nil")
+    """Unquoted cells that mean 'no value'. A quoted empty cell is an empty string, not null."""
+    decimal: Literal[".", ","] | None = None
+    """Decimal separator; default: detected."""
+    sample_rows: int = Field(10_000, ge=1)
+    """Records looked at to infer types."""
+    max_record_bytes: int = Field(1 << 20, ge=64)
+    """A longer record goes to quarantine unread, bytes."""
+    max_unpacked_bytes: int = Field(10 << 30, ge=1)
+    """A compressed object may unpack to at most this, bytes."""
+    max_ratio: float = Field(100.0, gt=1)
+    """Unpacked to packed size at most, for objects that unpack to more than 10 MiB."""
+    records: str | None = None
+    """JSON: path of the list of records, e.g. data.items; default: the top-level list or object."""
+    nested: Literal["flatten", "keep"] = "flatten"
+    """JSON: flatten nested objects to a.b columns, or keep them as structs."""
+
+
+class WriteSpec(Spec):
+    """How a file is written."""
+
+    format: Literal["parquet", "csv", "ndjson", "json", "arrow"] | None = None
+    """Default: by the target's suffix."""
+    compression: Literal["zstd", "snappy", "gzip", "lz4", "uncompressed"] = "zstd"
+    """Codec of Parquet and Arrow."""
+    compression_level: int | None = 1
+    """Level of zstd and gzip."""
+
+
+# -- sources
+
+
+class FilesSpec(Spec):
+    """Files under a local folder or an S3 prefix."""
+
+    path: str
+    """Folder path or s3://bucket/prefix pattern: `*`, `**` and captures such as {symbol} or {date}."""
+    stable_s: float = Field(0.0, ge=0)
+    """A local file must be unchanged for this long before it is taken, seconds."""
+
+
+class PagingSpec(Spec):
+    """How a REST API hands out pages."""
+
+    style: Literal["none", "page", "offset", "cursor", "link"] = "none"
+    param: str | None = None
+    """Query parameter of the page number, offset or cursor; default: page, offset, cursor."""
+    size_param: str | None = None
+    """Query parameter of the page size, if the API has one."""
+    size: int = Field(1000, ge=1)
+    """Records per page (offset advances by it)."""
+    next_path: str = "next"
+    """cursor: path of the next cursor in the body; null or absent ends."""
+    first: int = 1
+    """page: number of the first page."""
+    max_pages: int = Field(100_000, ge=1)
+    """More pages than this is an error, not a cut."""
+
+
+class HttpSpec(Spec):
+    """A REST endpoint; host and credentials come from the connection."""
+
+    path: str
+    """Path below the connection's host, e.g. /v1/quotes; or a full URL without credentials."""
+    params: dict[str, str] = Field(default_factory=dict)
+    """Query parameters."""
+    auth: Literal["none", "bearer", "basic", "api_key"] = "none"
+    """How the connection's password is sent; bearer is the Authorization header."""
+    api_key_header: str = "X-API-Key"
+    """Header of auth=api_key."""
+    paging: PagingSpec = PagingSpec()
+    records: str | None = None
+    """Path of the list of records in each page's body; default: the body itself."""
+    cursor_field: str | None = None
+    """Incremental: field of a record whose greatest value is the cursor."""
+    cursor_param: str | None = None
+    """Incremental: query parameter that asks for records after the cursor."""
+    window_params: tuple[str, str] | None = None
+    """Backfill: query parameters of window start and end (ISO 8601)."""
+    timeout_s: float = Field(30.0, gt=0)
+    """Of connecting and of each read, seconds."""
+    tries: int = Field(4, ge=1, le=10)
+    """Attempts per request; Retry-After is honoured."""
+    backoff_s: float = Field(1.0, ge=0)
+    """First wait between attempts, doubled each time, at most 30 s."""
+    max_retry_after_s: float = Field(120.0, ge=0)
+    """A longer Retry-After ends the job as transient, seconds."""
+
+
+class SourceSpec(Spec):
+    """One feed: where it comes from, how its bytes are read, and which part of the dataset they fill."""
+
+    id: str
+    """Name of the source; its folder in the landing zone."""
+    title: str = ""
+    """One line for people."""
+    connection: str | None = None
+    """Name of the Airflow connection with host and credentials."""
+    files: FilesSpec | None = None
+    http: HttpSpec | None = None
+    mode: Literal["snapshot", "append"] = "snapshot"
+    """snapshot: a newer object of the same name replaces the older one; append: all objects count."""
+    slice: str = "all"
+    """Which part of the dataset an object fills, from captures, e.g. {symbol}; only touched slices are worked on."""
+    read: ReadSpec = ReadSpec()
+    add: dict[str, str] = Field(default_factory=dict)
+    """Columns to add to each row, from captures, e.g. symbol: '{symbol}'."""
+    max_object_bytes: int = Field(10 << 30, ge=1)
+    """A larger object is refused, bytes."""
+
+    @model_validator(mode="after")
+    def _one_protocol(self) -> SourceSpec:
+        if (self.files is None) == (self.http is None):
+            raise ValueError("a source has exactly one of: files, http")
+        return self
+
+
+# -- agents
+
+
+class CollectorSpec(Spec):
+    """Fetch what is new from a source into the landing zone."""
+
+    action: Literal["collect_data_from_source"] = "collect_data_from_source"
+    source: SourceSpec
+    """The source to collect from."""
+    mode: Literal["full", "incremental", "window"] = "incremental"
+    """incremental moves the cursor; window fetches the run's data interval and never moves it."""
+    dataset: str | None = None
+    """Table the data is for: what that table has not consumed yet is handed on, also from earlier runs."""
+    reprocess: bool = False
+    """Hand on everything, also what the table has consumed (after a change of rules)."""
+
+
+class ConverterSpec(Spec):
+    """Read any format right and write it typed."""
+
+    action: Literal["convert_to_standard_format"] = "convert_to_standard_format"
+    source: str | SourceSpec
+    """Path or URI of a file; or the source whose landed objects are converted (in a pipeline)."""
+    target: str
+    """Path or URI of the file to write; or staging:<dataset> (in a pipeline)."""
+    read: ReadSpec | None = None
+    """How to read; default: the source's own, else detected."""
+    write: WriteSpec = WriteSpec()
+    add: dict[str, str] = Field(default_factory=dict)
+    """Columns to add to each row (constants or {captures})."""
+    max_error_share: float = Field(0.05, ge=0, le=1)
+    """More bad rows than this share of an object and nothing of it is published."""
+
+
+FieldRule = Literal[
+    "last_write_wins",
+    "first_write_wins",
+    "priority",
+    "weighted_average",
+    "sum",
+    "min",
+    "max",
+    "most_recent",
+    "expression",
+]
+
+
+class MergeFieldSpec(Spec):
+    """How conflicts in one field, or in several fields that must stay together, are decided."""
+
+    fields: tuple[str, ...] = Field(min_length=1)
+    """The fields. Several: decided together, all taken from one record (not for averages, sums, min, max)."""
+    rule: FieldRule
+    by: str | None = None
+    """Column that orders records (last/first_write_wins, most_recent) or weighs them (weighted_average)."""
+    expression: str | None = None
+    """rule=expression: SQL scalar expression over source-qualified values, e.g. coalesce(oanda, fxcm)."""
+    ignore_nulls: bool = True
+    """Single fields: a record without a value does not win over one with a value."""
+    tolerance: float = Field(0.0, ge=0)
+    """Numbers closer than this are no conflict (same unit as the field)."""
+
+
+class MergerSpec(Spec):
+    """Join records of several sources that speak of the same thing into one, and say how each conflict was decided."""
+
+    action: Literal["merge_processed_files"] = "merge_processed_files"
+    dataset: str
+    """Name of the merged dataset."""
+    key: tuple[str, ...] = Field(min_length=1)
+    """Columns that identify a record."""
+    default: MergeFieldSpec | None = None
+    """Rule of all fields not named in `fields`, decided together; default: last_write_wins by arrival."""
+    fields: tuple[MergeFieldSpec, ...] = ()
+    """Rules of single fields or groups."""
+    priority: tuple[str, ...] = ()
+    """Sources, best first; also breaks ties of every other rule. Unnamed sources follow in name order."""
+    weights: dict[str, float] = Field(default_factory=dict)
+    """Weight of each source for weighted_average without `by`; default 1."""
+    rename: dict[str, dict[str, str]] = Field(default_factory=dict)
+    """Per source: {its column name: name in the merged dataset}."""
+    lineage: bool = True
+    """Keep, per row and field, which source won."""
+    inputs: dict[str, tuple[str, ...]] = Field(default_factory=dict)
+    """Stand-alone use: per source, Parquet files. In a pipeline the inputs come from the tasks before."""
+    target: str | None = None
+    """Stand-alone use: folder to write to. In a pipeline: staging."""
+
+

@@ -1,0 +1,67 @@
+"""Context: everything a job may touch, handed to it; jobs have no globals."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass, field
+from functools import cached_property
+
+from pydantic import JsonValue
+
+from base_ops import __version__
+from base_ops.core.protocol import DataRef, Finding, Identity, Lineage, Request, Result, StepRequest, StepResult
+from base_ops.core.settings import Settings
+from base_ops.worker.lake import Lake
+from base_ops.worker.lake.landing import Landing
+from base_ops.worker.secrets import Secrets
+
+
+@dataclass
+class JobOutput:
+    """What a job did: the entry point adds identity, timings and memory and writes the Result."""
+
+    steps: list[StepResult]
+    outputs: list[DataRef] = field(default_factory=list)
+    inputs: list[DataRef] = field(default_factory=list)
+    lineage: Lineage = field(default_factory=Lineage)
+    commit_keys: list[str] = field(default_factory=list)
+    adopted: bool = False
+    cursor_before: JsonValue = None
+    cursor_after: JsonValue = None
+
+
+@dataclass
+class Context:
+    """The job's view of the world."""
+
+    request: Request
+    settings: Settings
+    lake: Lake
+    secrets: Secrets
+    log: logging.Logger
+    findings: list[Finding] = field(default_factory=list)
+
+    code_version: str = __version__
+
+    @property
+    def identity(self) -> Identity:
+        return self.request.identity
+
+    @property
+    def step(self) -> StepRequest:
+        return self.request.steps[0]
+
+    def landing(self, source: str) -> Landing:
+        """The landing zone of a source."""
+        return Landing(self.lake.store, source, self.lake.attempt)
+
+    @cached_property
+    def input_results(self) -> list[Result]:
+        """The Results this work builds on, read from the lake (never from XCom)."""
+        store = self.lake.store
+        return [Result.model_validate(store.read_json(store.path_of(uri))) for uri in self.request.inputs]
+
+    @cached_property
+    def inputs(self) -> list[DataRef]:
+        """The data of all `input_results`, in task order."""
+        return [ref for result in self.input_results for ref in result.outputs]

@@ -1,0 +1,1 @@
+"""One scan, one pass: chains of row-wise steps over batches of a reader."""

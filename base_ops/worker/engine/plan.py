@@ -1,0 +1,116 @@
+"""The plan protocol: what a step wants done to every batch of rows, said once, as polars expressions.
+
+A step looks at a schema and returns a `Plan`; the engine applies the plans of a whole chain to each batch,
+so that convert + validate + mask reads the data once and writes it once. Per step and batch, in this order:
+
+1. `checks` are evaluated, each exactly once, on the rows that reach the step (severity `reject` → quarantine,
+   `flag` → counted only);
+2. `observations` are aggregated over the rows that passed;
+3. `transforms` replace or add columns, then `drop` removes some.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any, Literal, Protocol
+
+import polars as pl
+
+from base_ops.core.protocol import FieldInfo, Finding
+
+POINTER = "_line"
+"""Int64 column every batch carries: the 1-based line (text formats) or record number in its object."""
+
+
+@dataclass(frozen=True)
+class Check:
+    """One rule as one boolean column. `violated` true = broken; null = not decided, taken as kept."""
+
+    rule: str
+    violated: pl.Expr
+    reason: str
+    column: str = ""
+    severity: Literal["reject", "flag"] = "reject"
+
+
+@dataclass(frozen=True)
+class Observation:
+    """A number about the rows: `expr` aggregates a batch to one value, `merge` joins the batches' values."""
+
+    name: str
+    expr: pl.Expr
+    merge: Literal["sum", "min", "max"] = "sum"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What one step does to rows."""
+
+    checks: tuple[Check, ...] = ()
+    observations: tuple[Observation, ...] = ()
+    transforms: tuple[pl.Expr, ...] = ()
+    drop: tuple[str, ...] = ()
+    findings: tuple[Finding, ...] = ()
+    column_inputs: dict[str, list[str]] = field(default_factory=dict)
+    """Column lineage of what `transforms` makes: output column → input columns; unnamed columns are passed on."""
+
+
+class Step(Protocol):
+    """A row-wise agent bound to its spec."""
+
+    agent: str
+    action: str
+
+    def plan(self, schema: pl.Schema) -> Plan:
+        """Raises ConfigError where the spec does not fit the schema (e.g. a column that is not there)."""
+        ...
+
+
+@dataclass(frozen=True)
+class Rejected:
+    """One record a reader refused. `line` is 1-based; the byte range lies in the unwrapped object."""
+
+    line: int
+    rule: str
+    reason: str
+    column: str = ""
+    byte_start: int | None = None
+    byte_end: int | None = None
+    raw: bytes = b""
+    """At most the first 4096 bytes of the record."""
+    records: int = 1
+
+
+@dataclass
+class Batch:
+    """Rows in reading order, with the POINTER column, and the records refused between them."""
+
+    frame: pl.DataFrame
+    rejected: list[Rejected] = field(default_factory=list)
+
+
+class Reader(Protocol):
+    """An opened input: knows its schema before the first batch, bounded memory whatever the size."""
+
+    schema: pl.Schema
+    """Of the data columns, without POINTER."""
+    findings: list[Finding]
+    """E.g. ambiguous dates left as text; detected dialect. May grow while batches are read."""
+
+    def batches(self) -> Iterator[Batch]:
+        """Read once, in order. Raises BadInput where the object as a whole cannot be read."""
+        ...
+
+
+def fields_of(schema: pl.Schema) -> list[FieldInfo]:
+    """Field names and Arrow types of a schema, for DataRef.fields."""
+    table = pl.DataFrame(schema=schema).to_arrow()
+    return [FieldInfo(name=f.name, type=str(f.type)) for f in table.schema]
+
+
+def merge_values(merge: str, left: Any, right: Any) -> Any:
+    """Join two batches' values of an observation; None is neutral."""
+    if left is None or right is None:
+        return right if left is None else left
+    return left + right if merge == "sum" else min(left, right) if merge == "min" else max(left, right)

@@ -1,0 +1,129 @@
+"""Secrets: connections by name, from a pipe, mounted files or the environment; and the mask for logs.
+
+Looked up in this order: the pipe the operator passed (local runner), `<connections>/<name>.json` (a mounted
+Kubernetes Secret, or the local folder), `AIRFLOW_CONN_<NAME>` (for `base-ops run` beside an Airflow).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qsl, unquote, urlsplit
+
+from base_ops.core.errors import ConfigError
+from base_ops.core.ids import check_name
+
+MASK = "***"
+
+
+@dataclass(frozen=True)
+class ConnectionInfo:
+    """Host and credentials of one connection; its repr shows no secret."""
+
+    name: str
+    host: str = ""
+    port: int | None = None
+    scheme: str = ""
+    login: str = ""
+    schema: str = ""
+    password: str = field(default="", repr=False)
+    extra: Mapping[str, Any] = field(default_factory=dict, repr=False)
+
+    @property
+    def base_url(self) -> str:
+        """`scheme://host[:port]`, https unless the connection says otherwise."""
+        if "://" in self.host:
+            return self.host.rstrip("/") + (f":{self.port}" if self.port else "")
+        return f"{self.scheme or 'https'}://{self.host}" + (f":{self.port}" if self.port else "")
+
+
+class Secrets:
+    """Resolves connections and knows every secret value it has handed out, for masking."""
+
+    def __init__(self, folder: Path, piped: Mapping[str, Any] | None = None) -> None:
+        self._folder = folder
+        self._piped = dict(piped or {})
+        self._values: set[str] = set()
+        for raw in self._piped.values():
+            self._remember(_from_mapping("piped", raw))
+
+    def connection(self, name: str) -> ConnectionInfo:
+        """Raises: ConfigError listing every place that was tried."""
+        check_name(name, "connection")
+        file = self._folder / f"{name}.json"
+        variable = f"AIRFLOW_CONN_{name.upper()}"
+        if name in self._piped:
+            found = _from_mapping(name, self._piped[name])
+        elif file.is_file():
+            found = _from_mapping(name, json.loads(file.read_text()))
+        elif variable in os.environ:
+            found = _from_text(name, os.environ[variable])
+        else:
+            raise ConfigError(
+                f"The connection {name!r} is not defined",
+                code="unknown_connection",
+                where=f"tried in order: Airflow connections (through the operator), {file}, ${variable}",
+                todo=f"define it in Airflow (airflow connections add {name} …) or as {file.name} in the connections folder",
+            )
+        self._remember(found)
+        return found
+
+    def mask(self, text: str) -> str:
+        """The text with every known secret value replaced."""
+        for value in sorted(self._values, key=len, reverse=True):
+            text = text.replace(value, MASK)
+        return text
+
+    def _remember(self, found: ConnectionInfo) -> None:
+        values = [found.password, *_secret_values(found.extra)]
+        self._values.update(v for v in values if len(v) >= 4)
+
+
+def _secret_values(value: Any) -> list[str]:
+    """All texts inside a connection's extra: any of them may be a secret."""
+    if isinstance(value, Mapping):
+        return [v for item in value.values() for v in _secret_values(item)]
+    if isinstance(value, list):
+        return [v for item in value for v in _secret_values(item)]
+    return [value] if isinstance(value, str) and len(value) >= 8 else []
+
+
+def _from_mapping(name: str, raw: Mapping[str, Any]) -> ConnectionInfo:
+    extra = raw.get("extra") or {}
+    if isinstance(extra, str):
+        extra = json.loads(extra) if extra.strip() else {}
+    return ConnectionInfo(
+        name=name,
+        host=raw.get("host") or "",
+        port=int(raw["port"]) if raw.get("port") else None,
+        scheme=raw.get("scheme") or _scheme(raw.get("conn_type") or "", extra),
+        login=raw.get("login") or "",
+        schema=raw.get("schema") or "",
+        password=raw.get("password") or "",
+        extra=extra,
+    )
+
+
+def _scheme(conn_type: str, extra: Mapping[str, Any]) -> str:
+    return conn_type if conn_type in ("http", "https") else str(extra.get("scheme", ""))
+
+
+def _from_text(name: str, text: str) -> ConnectionInfo:
+    """Airflow's two forms of a connection in the environment: JSON, or a URI."""
+    if text.lstrip().startswith("{"):
+        return _from_mapping(name, json.loads(text))
+    parts = urlsplit(text)
+    return ConnectionInfo(
+        name=name,
+        host=unquote(parts.hostname or ""),
+        port=parts.port,
+        scheme=parts.scheme if parts.scheme in ("http", "https") else "",
+        login=unquote(parts.username or ""),
+        schema=parts.path.lstrip("/"),
+        password=unquote(parts.password or ""),
+        extra=dict(parse_qsl(parts.query)),
+    )
