@@ -177,6 +177,13 @@ class StepResult(Document):
     events: list[dict[str, JsonValue]] = Field(default_factory=list, description="{type, subject, data} before enveloping")
 
 
+def check_balance(steps: list[StepResult]) -> None:
+    """Refuse an account in which a row is missing or doubled: a bug must not be published."""
+    for step in steps:
+        if step.counts.balance() != 0:
+            raise RuntimeError(f"{step.agent}: {step.counts.balance()} rows are not accounted for in {step.counts}")
+
+
 class Result(Document):
     """The end of a piece of work; written on failure too."""
 
@@ -192,6 +199,9 @@ class Result(Document):
     spec_sha256: str = ""
     code_version: str = ""
     commit_keys: list[str] = Field(default_factory=list)
+    considered: dict[str, int] = Field(
+        default_factory=dict, description="per source, the landing log number this work and all before it looked at"
+    )
     adopted: bool = Field(False, description="True when everything had been published before: nothing was done")
     started_at: str = ""
     seconds: float = 0.0

@@ -15,6 +15,8 @@ PREFIX = "BASE_"
 # Read by tests and by developers' tools, not by the package.
 _FOREIGN = {"BASE_CORPORA", "BASE_IMAGE"}
 
+_WORKER_SEES = {"PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "TZ"}
+
 
 class Settings(BaseModel):
     """A deployment's settings; each field is read from `BASE_<FIELD>` in upper case."""
@@ -31,6 +33,9 @@ class Settings(BaseModel):
     )
     config_dir: Path | None = Field(None, description="folder of <module>/*.yaml; default dags/config")
     pipelines_dir: Path | None = Field(None, description="folder of pipeline YAML; default dags/pipelines")
+    pod_templates_dir: Path | None = Field(
+        None, description="folder of the pod's base template and size profiles; default pod_templates beside the package"
+    )
     worker_python: str = Field("", description="interpreter of the local runner's worker; default this one")
     worker_image: str = Field("base-ops-worker:0.1.0", description="image of worker pods")
     memory_limit_mb: int = Field(1400, ge=64, description="memory a job plans for, in MiB")
@@ -49,6 +54,14 @@ class Settings(BaseModel):
     @property
     def connections(self) -> Path:
         return self.connections_dir or self.home.absolute() / "connections"
+
+
+def worker_environment(environ: Mapping[str, str] | None = None) -> dict[str, str]:
+    """What a worker subprocess may see of this process's environment: nothing of Airflow, no connection."""
+    env = os.environ if environ is None else environ
+    return {
+        key: value for key, value in env.items() if key in _WORKER_SEES or key.startswith(("AWS_", PREFIX, "PYTHON"))
+    }
 
 
 def load_settings(environ: Mapping[str, str] | None = None) -> Settings:

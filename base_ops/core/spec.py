@@ -51,6 +51,21 @@ def known_agents() -> list[str]:
     return found
 
 
+def connection_names(value: Any) -> set[str]:
+    """Names of the connections a spec mentions: text in a field `connection`, or `key` (of a mask), at any depth."""
+    found: set[str] = set()
+    if isinstance(value, BaseModel):
+        children: list[Any] = [getattr(value, name) for name in type(value).model_fields]
+        found.update(v for name in ("connection", "key") if isinstance(v := getattr(value, name, None), str))
+    elif isinstance(value, Mapping):
+        children = list(value.values())
+    elif isinstance(value, (list, tuple)):
+        children = list(value)
+    else:
+        return found
+    return found.union(*(connection_names(child) for child in children))
+
+
 def is_template(value: Any) -> bool:
     """Whether a string holds Jinja that is yet to be rendered."""
     return isinstance(value, str) and ("{{" in value or "{%" in value)

@@ -25,6 +25,7 @@ class JobOutput:
     inputs: list[DataRef] = field(default_factory=list)
     lineage: Lineage = field(default_factory=Lineage)
     commit_keys: list[str] = field(default_factory=list)
+    considered: dict[str, int] = field(default_factory=dict)
     adopted: bool = False
     cursor_before: JsonValue = None
     cursor_after: JsonValue = None
@@ -65,3 +66,12 @@ class Context:
     def inputs(self) -> list[DataRef]:
         """The data of all `input_results`, in task order."""
         return [ref for result in self.input_results for ref in result.outputs]
+
+    @cached_property
+    def considered(self) -> dict[str, int]:
+        """Per source, how far into its landing log the work before this looked (greatest of all inputs)."""
+        seen: dict[str, int] = {}
+        for result in self.input_results:
+            for source, sequence in result.considered.items():
+                seen[source] = max(sequence, seen.get(source, 0))
+        return seen

@@ -32,6 +32,8 @@ class Check:
     reason: str
     column: str = ""
     severity: Literal["reject", "flag"] = "reject"
+    block: bool = False
+    """One violation refuses the whole input."""
 
 
 @dataclass(frozen=True)

@@ -9,29 +9,44 @@ created if absent: of two attempts that land entry n, one wins and the other loo
 
 from __future__ import annotations
 
+import re
 import shutil
-from collections.abc import Iterable
+import tempfile
+import uuid
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 
 from pydantic import Field, JsonValue
 
+from base_ops.core.errors import BadInput
 from base_ops.core.ids import check_name
 from base_ops.core.protocol import DataRef, Document
 from base_ops.worker.failpoints import failpoint
 from base_ops.worker.lake.store import Store, sha256_of
 
+_ENTRY = re.compile(r"(\d{10})\.json")
+
 
 class LandedObject(Document):
     """One object as received."""
 
-    path: str = Field(description="its name at the source, e.g. daily/eurusd.zip or /v1/quotes?window=…")
+    path: str = Field(description="its name at the source, e.g. daily/eurusd.zip or /v1/quotes#start/page-00001")
     stored: str = Field(description="path inside the lake")
     sha256: str
     bytes: int
     slice: str = "all"
     labels: dict[str, str] = Field(default_factory=dict, description="captures of the path")
-    etag: str | None = None
+    etag: str | None = Field(None, description="the source's ETag: unchanged, it need not be read again")
+    modified: str | None = Field(None, description="Last-Modified, or the change times of a local file: as etag")
+    part_of: str | None = Field(None, description="snapshot: the whole this is one page of; wholes replace wholes")
     replay_of: str | None = Field(None, description="sha256 of the object whose rejected records this one corrects")
+
+    @property
+    def whole(self) -> str:
+        """What a newer delivery of the same name replaces: all pages of one collect, or the object itself."""
+        return self.part_of or self.path
 
 
 class LandingEntry(Document):
@@ -48,6 +63,53 @@ class LandingEntry(Document):
     landed_at: str = ""
 
 
+class History:
+    """What a source's log says at one moment: enough to decide what is new.
+
+    `cursor` is moved by entries that carry one; windows of backfills and replays never move it.
+    """
+
+    def __init__(self, entries: Iterable[LandingEntry] = ()) -> None:
+        self.last = 0
+        self.cursor: JsonValue = None
+        self._seen: set[tuple[str, str]] = set()
+        self._newest: dict[str, LandedObject] = {}
+        self._wholes: dict[str, dict[str, str]] = {}
+        for entry in entries:
+            self._take(entry)
+
+    def _take(self, entry: LandingEntry) -> None:
+        self.last = entry.sequence
+        if entry.window is None and entry.cursor_after is not None:
+            self.cursor = entry.cursor_after
+        arrived: dict[str, dict[str, str]] = {}
+        for item in entry.objects:
+            if item.replay_of is None:
+                self._seen.add((item.path, item.sha256))
+                self._newest[item.path] = item
+                arrived.setdefault(item.whole, {})[item.path] = item.sha256
+        self._wholes.update(arrived)
+
+    def newest(self, path: str) -> LandedObject | None:
+        """The object that arrived last under this name."""
+        return self._newest.get(path)
+
+    def new_objects(self, objects: Iterable[LandedObject], mode: str) -> list[LandedObject]:
+        """Those that the log does not yet have, by path.
+
+        append: of content not seen under this name; snapshot: of a whole that differs from the newest one
+        (so that a file which returns to earlier bytes is new again, and a set of pages is taken as a whole).
+        """
+        wholes: dict[str, dict[str, str]] = {}
+        for item in objects:
+            wholes.setdefault(item.whole, {})[item.path] = item.sha256
+        if mode == "append":
+            fresh = [i for i in objects if (i.path, i.sha256) not in self._seen]
+        else:
+            fresh = [i for i in objects if self._wholes.get(i.whole) != wholes[i.whole]]
+        return sorted(fresh, key=lambda item: item.path)
+
+
 class Landing:
     """The landing zone of one source."""
 
@@ -55,47 +117,55 @@ class Landing:
         self.store = store
         self.source = check_name(source, "source")
         self.attempt = attempt
+        self._read: dict[int, LandingEntry] = {}
 
     @property
     def folder(self) -> str:
         return f"landing/{self.source}"
 
+    # -- the log
+
     def entries(self, after: int = 0) -> list[LandingEntry]:
-        """All log entries with a sequence above `after`, in order. A gap ends the log."""
-        names = self.store.list(f"{self.folder}/_log")
-        numbers = sorted(int(n.rsplit("/", 1)[1].removesuffix(".json")) for n in names)
-        return [
-            LandingEntry.model_validate(self.store.read_json(self._entry_path(number)))
-            for number in numbers
-            if number > after
-        ]
+        """All log entries with a sequence above `after`, in order; each is read once (entries never change).
+
+        Raises:
+            BadInput: an entry between two others is missing, so the log cannot be trusted.
+        """
+        names = (name.rsplit("/", 1)[1] for name in self.store.list(f"{self.folder}/_log"))
+        numbers = sorted(int(match[1]) for name in names if (match := _ENTRY.fullmatch(name)))
+        for before, number in zip(numbers, numbers[1:], strict=False):
+            if number != before + 1:
+                raise BadInput(
+                    f"The landing log of {self.source} has lost entry {before + 1}",
+                    code="landing_log_gap",
+                    where=self.store.uri(self._entry_path(before + 1)),
+                    todo="restore the entry from a backup of the lake; nothing is collected until then",
+                )
+        wanted = [number for number in numbers if number > after]
+        self._read_entries([number for number in wanted if number not in self._read])
+        return [self._read[number] for number in wanted]
+
+    def _read_entries(self, numbers: list[int]) -> None:
+        def read(number: int) -> LandingEntry:
+            return LandingEntry.model_validate(self.store.read_json(self._entry_path(number)))
+
+        if self.store.is_local or len(numbers) < 2:
+            self._read.update((number, read(number)) for number in numbers)
+            return
+        with ThreadPoolExecutor(16) as pool:
+            self._read.update(zip(numbers, pool.map(read, numbers), strict=True))
 
     def _entry_path(self, sequence: int) -> str:
         return f"{self.folder}/_log/{sequence:010d}.json"
 
+    def history(self) -> History:
+        """What the log says now."""
+        return History(self.entries())
+
     def cursor(self) -> tuple[int, JsonValue]:
         """(last sequence, cursor after it); windows of backfills do not move the cursor."""
-        last, cursor = 0, None
-        for entry in self.entries():
-            last = entry.sequence
-            if entry.window is None:
-                cursor = entry.cursor_after
-        return last, cursor
-
-    def add_bytes(self, local: Path, suffix: str = "") -> tuple[str, str, int]:
-        """Store a finished local file under its content's name: (path in the lake, sha256, bytes)."""
-        digest, size = sha256_of(local), local.stat().st_size
-        stored = f"{self.folder}/{digest[:2]}/{digest}{suffix}"
-        if not self.store.exists(stored):
-            if self.store.is_local:
-                staged = Path(self.store.uri(f"{self.folder}/.tmp-{self.attempt}-{digest}"))
-                staged.parent.mkdir(parents=True, exist_ok=True)
-                shutil.copyfile(local, staged)
-                self.store.put(staged, stored)
-            else:
-                self.store.fs.put_file(str(local), self.store.uri(stored))
-        failpoint("landing.bytes_stored")
-        return stored, digest, size
+        history = self.history()
+        return history.last, history.cursor
 
     def append(self, entry: LandingEntry) -> bool:
         """Append one entry; False when another attempt took its number (look again, then decide)."""
@@ -104,27 +174,68 @@ class Landing:
         failpoint("landing.after_append")
         return won
 
+    # -- the bytes
+
+    @contextmanager
+    def scratch(self) -> Iterator[Path]:
+        """A folder for downloads, on the lake's own disk where the lake is local."""
+        root = Path(self.store.url) / ".scratch" if self.store.is_local else None
+        if root is not None:
+            root.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix="base-ops-", dir=root) as folder:
+            yield Path(folder)
+
+    def add_bytes(self, local: Path, suffix: str = "") -> tuple[str, str, int]:
+        """Store a copy of a finished local file under its content's name: (path in the lake, sha256, bytes)."""
+        digest = sha256_of(local)
+        return self._store(local, digest, suffix, shutil.copyfile), digest, local.stat().st_size
+
+    def move_bytes(self, scratch: Path, sha256: str, suffix: str = "") -> str:
+        """Store a finished scratch file, hashed while it was written, under its content's name: path in the lake."""
+        stored = self._store(scratch, sha256, suffix, shutil.move)
+        scratch.unlink(missing_ok=True)
+        return stored
+
+    def _store(self, local: Path, digest: str, suffix: str, transfer: Callable[[Path, Path], object]) -> str:
+        stored = f"{self.folder}/{digest[:2]}/{digest}{suffix}"
+        if self.store.exists(stored):
+            pass
+        elif self.store.is_local:  # whole or not at all under its final name, also from another disk
+            target = Path(self.store.uri(stored))
+            target.parent.mkdir(parents=True, exist_ok=True)
+            staged = target.parent / f".tmp-{uuid.uuid4().hex}"
+            transfer(local, staged)
+            staged.replace(target)
+        else:
+            self.store.fs.put_file(str(local), self.store.uri(stored))
+        failpoint("landing.bytes_stored")
+        return stored
+
+    # -- what is to be read
+
     def effective(self, *, upto: int | None = None, slices: Iterable[str] | None = None) -> list[DataRef]:
         """The objects that make up the source's data, as seen at log entry `upto`, in order of arrival.
 
-        snapshot: of each path the newest object, and the corrections that were replayed for it;
+        snapshot: of each path (or whole set of pages) the newest, and the corrections that were replayed for it;
         append: every object.
         """
         wanted = None if slices is None else set(slices)
-        by_path: dict[str, tuple[int, LandedObject]] = {}
+        wholes: dict[str, list[tuple[int, LandedObject]]] = {}
         kept: list[tuple[int, LandedObject]] = []
         replays: list[tuple[int, LandedObject]] = []
         for entry in self.entries():
             if upto is not None and entry.sequence > upto:
                 break
+            arrived: dict[str, list[tuple[int, LandedObject]]] = {}
             for item in entry.objects:
                 if item.replay_of is not None:
                     replays.append((entry.sequence, item))
                 elif entry.mode == "snapshot":
-                    by_path[item.path] = (entry.sequence, item)
+                    arrived.setdefault(item.whole, []).append((entry.sequence, item))
                 else:
                     kept.append((entry.sequence, item))
-        current = kept + list(by_path.values())
+            wholes.update(arrived)
+        current = kept + [pair for whole in wholes.values() for pair in whole]
         alive = {item.sha256 for _, item in current}
         current += [(n, item) for n, item in replays if item.replay_of in alive]
         chosen = [(n, i) for n, i in current if wanted is None or i.slice in wanted]

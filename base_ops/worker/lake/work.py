@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from base_ops.core.ids import check_name
-from base_ops.core.protocol import DataRef, Document, StepResult
+from base_ops.core.protocol import ColumnLineage, DataRef, Document, StepResult, check_balance
 from base_ops.worker.failpoints import failpoint
 from base_ops.worker.lake.store import Store, sha256_of
 
@@ -41,6 +41,7 @@ class Manifest(Document):
     outputs: list[DataRef]
     steps: list[StepResult]
     inputs: list[str]
+    columns: list[ColumnLineage] = []
 
 
 @dataclass
@@ -76,8 +77,15 @@ class Work:
     def uri(self, entry: FileEntry) -> str:
         return self.store.uri(f"{self.folder}/{entry.path}")
 
-    def publish(self, outputs: list[DataRef], steps: list[StepResult], inputs: list[str]) -> Manifest:
+    def publish(
+        self,
+        outputs: list[DataRef],
+        steps: list[StepResult],
+        inputs: list[str],
+        columns: list[ColumnLineage] | None = None,
+    ) -> Manifest:
         """Make this attempt the one everybody sees, or adopt the attempt that was first."""
+        check_balance(steps)
         manifest = Manifest(
             commit_key=self.commit_key,
             dataset=self.dataset,
@@ -86,6 +94,7 @@ class Work:
             outputs=outputs,
             steps=steps,
             inputs=sorted(inputs),
+            columns=columns or [],
         )
         failpoint("work.publish.before")
         won = self.store.create_json(f"{self.folder}/{MANIFEST}", manifest.model_dump(mode="json"))

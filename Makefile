@@ -1,0 +1,52 @@
+# Everything a person does here. `make help` lists it.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+
+.PHONY: help setup demo test lint format bench chaos ui requirements clean
+
+help: ## show this list
+	@grep -hE '^[a-z-]+:.*?## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
+
+setup: $(STAMP) ## make .venv with everything in it (uv is fetched if it is not there)
+
+$(STAMP): pyproject.toml requirements/dev.txt
+	@command -v uv >/dev/null || $(PYTHON) -m uv --version >/dev/null 2>&1 || $(PYTHON) -m pip install --quiet --user uv 2>/dev/null || { $(PYTHON) -m venv .venv-uv && .venv-uv/bin/pip install --quiet uv; }
+	@uv="$$(command -v uv || ([ -x .venv-uv/bin/uv ] && echo .venv-uv/bin/uv) || echo '$(PYTHON) -m uv')"; \
+	  echo "setting up $(VENV) …"; \
+	  $$uv venv --quiet --allow-existing --python $(PYTHON) $(VENV) && \
+	  $$uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements/dev.txt && \
+	  $$uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation -e .
+	@touch $@
+
+demo: setup ## a small market through the whole pipeline, in Airflow, here
+	@$(BIN)/base-ops demo
+
+test: setup ## the tests that need nothing installed
+	@$(BIN)/python -m pytest -q
+
+lint: setup ## ruff, mypy, and no surprises
+	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
+
+format: setup ## let ruff put the code in form
+	@$(BIN)/ruff check --fix . ; $(BIN)/ruff format .
+
+bench: setup ## compare with DuckDB and polars, side by side
+	@$(BIN)/base-ops bench
+
+chaos: setup ## kill every agent at 200 random moments
+	@CHAOS_KILLS=200 $(BIN)/python -m pytest -q -m slow tests/chaos
+
+ui: setup ## Airflow with the DAGs loaded; Ctrl-C stops everything
+	@$(BIN)/python -m base_ops.cli.ui
+
+requirements: ## compile the hashed requirement files from pyproject.toml
+	@uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --all-extras --group dev pyproject.toml requirements/build.in -o requirements/dev.txt
+	@uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --extra worker --extra s3 --extra postgres pyproject.toml -o requirements/worker.txt
+	@uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --extra airflow --extra postgres pyproject.toml -o requirements/airflow.txt
+
+clean: ## remove what the targets above made
+	@rm -rf $(VENV) .venv-uv .base_ops .airflow .bench

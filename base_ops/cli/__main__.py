@@ -1,0 +1,3 @@
+from base_ops.cli import main
+
+main()

@@ -1,0 +1,65 @@
+"""data_ingestion.converter: any format in, typed columns out. The readers do the work; this says which objects."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import polars as pl
+
+from base_ops.core.errors import ConfigError, did_you_mean
+from base_ops.core.protocol import DataRef
+from base_ops.data_ingestion.specs import ConverterSpec, ReadSpec, SourceSpec
+from base_ops.worker.context import Context
+from base_ops.worker.engine.chain import Input
+from base_ops.worker.engine.plan import Plan, Step
+
+
+class ConvertStep(Step):
+    """The head of a chain: typing and its rejects happen in the reader, while the bytes are parsed."""
+
+    agent = "data_ingestion.converter"
+    action = "convert_to_standard_format"
+
+    def plan(self, schema: pl.Schema) -> Plan:
+        return Plan()
+
+
+def step(_spec: ConverterSpec, _ctx: Context) -> Step:
+    return ConvertStep()
+
+
+def inputs(spec: ConverterSpec, ctx: Context) -> Iterator[Input]:
+    """One unit per object: a file, or every landed object of the slices that something new arrived for.
+
+    A slice is dirty when any source brought something for it, so that the merge sees all sources of it.
+    """
+    from base_ops.worker.formats.reading import file_input, landed_input
+
+    if isinstance(spec.source, str):
+        yield file_input(spec.source, spec.read, spec.add)
+        return
+    source = spec.source
+    slices = {ref.slice for ref in ctx.inputs if ref.kind == "landing"} if ctx.request.inputs else None
+    read = _read_spec(spec, source)
+    for ref in ctx.landing(source.id).effective(upto=ctx.considered.get(source.id), slices=slices):
+        yield landed_input(ref, ctx.lake.store, read, _constants({**source.add, **spec.add}, ref, source.id))
+
+
+def _read_spec(spec: ConverterSpec, source: SourceSpec) -> ReadSpec:
+    read = spec.read or source.read
+    if read.records is None and source.http is not None and source.http.records is not None:
+        return read.model_copy(update={"records": source.http.records})
+    return read
+
+
+def _constants(add: dict[str, str], ref: DataRef, source: str) -> dict[str, str]:
+    """Fill captures of the object's path into the columns to add."""
+    try:
+        return {column: text.format_map(ref.labels) for column, text in add.items()}
+    except (KeyError, ValueError, IndexError, AttributeError) as error:
+        raise ConfigError(
+            f"source {source}: 'add' names a capture that its path does not have: {error}. "
+            f"{did_you_mean(str(error).strip(chr(39)), ref.labels)}",
+            code="unknown_capture",
+            where=f"sources/{source}.yaml, key add",
+        ) from None

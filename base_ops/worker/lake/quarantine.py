@@ -1,0 +1,127 @@
+"""Quarantine: every rejected record with pointer, rule, reason and a masked view, as Parquet.
+
+    quarantine/<dataset>/<commit key>/<attempt>/part-<n>.parquet
+
+Columns: object (string, URI of what was read), line (int64, 1-based line or record number), byte_start and
+byte_end (int64, in the unwrapped object, null where unknown), rule, column, reason (strings), view (string:
+JSON of the record, or its raw text, sensitive columns masked). The raw bytes stay in the landing zone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import polars as pl
+
+from base_ops.core.protocol import QuarantineRef
+from base_ops.worker.engine.plan import POINTER, Check, Rejected
+from base_ops.worker.failpoints import failpoint
+from base_ops.worker.lake.store import Store
+from base_ops.worker.secrets import MASK
+
+SCHEMA = pl.Schema(
+    {
+        "object": pl.String,
+        "line": pl.Int64,
+        "byte_start": pl.Int64,
+        "byte_end": pl.Int64,
+        "rule": pl.String,
+        "column": pl.String,
+        "reason": pl.String,
+        "view": pl.String,
+    }
+)
+_ROWS_PER_PART = 100_000
+_VIEW_BYTES = 512
+
+
+class Quarantine:
+    """Collects the rejected records of one unit of work, in parts, with bounded memory."""
+
+    def __init__(self, store: Store, folder: str, scratch: Path, sensitive: Sequence[str]) -> None:
+        self.folder = folder
+        self._store = store
+        self._scratch = scratch
+        self._sensitive = frozenset(sensitive)
+        self._pending: list[pl.DataFrame] = []
+        self._pending_rows = 0
+        self._parts = 0
+        self._rules: dict[tuple[int, str], tuple[int, str]] = {}
+
+    @property
+    def uri(self) -> str:
+        return self._store.uri(self.folder)
+
+    def add_refused(self, step: int, object_uri: str, refused: Iterable[Rejected]) -> None:
+        """Records a reader refused. Their raw text is shown only where no column is sensitive."""
+        rows = [
+            (object_uri, r.line, r.byte_start, r.byte_end, r.rule, r.column, r.reason, self._raw_view(r.raw))
+            for r in refused
+        ]
+        if rows:
+            self._add(step, pl.DataFrame(rows, schema=SCHEMA, orient="row"))
+
+    def add_failed(self, step: int, object_uri: str, rows: pl.DataFrame, flags: pl.DataFrame, checks: Sequence[Check]) -> None:
+        """Rows that broke checks: `flags` has one Boolean column per check, in order, same height as `rows`."""
+        names = flags.columns
+        pick = pl.coalesce(*(pl.when(pl.col(n)).then(pl.lit(i)) for i, n in enumerate(names)))
+        first = flags.select(pick.alias("i"))["i"]
+        reasons = flags.select(
+            pl.concat_str(
+                *(pl.when(pl.col(n)).then(pl.lit(c.reason)) for n, c in zip(names, checks, strict=True)),
+                separator="; ",
+                ignore_nulls=True,
+            ).alias("reason")
+        )["reason"]
+        data = [c for c in rows.columns if c != POINTER]
+        shown = [pl.lit(MASK).alias(c) if c in self._sensitive else pl.col(c) for c in data]
+        record = pl.DataFrame({"rule": [c.rule for c in checks], "column": [c.column for c in checks]})[first]
+        frame = rows.select(
+            pl.lit(object_uri).alias("object"),
+            pl.col(POINTER).alias("line"),
+            pl.lit(None, pl.Int64).alias("byte_start"),
+            pl.lit(None, pl.Int64).alias("byte_end"),
+            pl.struct(*shown).struct.json_encode().alias("view"),
+        ).with_columns(record["rule"], record["column"], reasons)
+        self._add(step, frame.select(list(SCHEMA)).cast(SCHEMA))
+
+    def finish(self) -> dict[int, list[QuarantineRef]]:
+        """Write what is left; per step, the references for its Result."""
+        self._flush()
+        refs: dict[int, list[QuarantineRef]] = {}
+        for (step, rule), (rows, reason) in sorted(self._rules.items()):
+            refs.setdefault(step, []).append(QuarantineRef(rule=rule, rows=rows, uri=self.uri, reason=reason))
+        return refs
+
+    def _add(self, step: int, frame: pl.DataFrame) -> None:
+        for rule, rows, reason in frame.group_by("rule").agg(pl.len(), pl.col("reason").first()).rows():
+            before, known = self._rules.get((step, rule), (0, reason))
+            self._rules[step, rule] = (before + rows, known)
+        self._pending.append(frame)
+        self._pending_rows += frame.height
+        if self._pending_rows >= _ROWS_PER_PART:
+            self._flush()
+
+    def _flush(self) -> None:
+        if not self._pending:
+            return
+        part = self._scratch / f"quarantine-{self._parts}.parquet"
+        pl.concat(self._pending).write_parquet(part)
+        failpoint("quarantine.before_put")
+        self._store.put(part, f"{self.folder}/part-{self._parts}.parquet")
+        self._parts += 1
+        self._pending, self._pending_rows = [], 0
+
+    def _raw_view(self, raw: bytes) -> str:
+        if self._sensitive:
+            return MASK
+        return raw[:_VIEW_BYTES].decode("utf-8", "backslashreplace")
+
+
+def read_quarantine(store: Store, folder: str) -> pl.DataFrame:
+    """All records of one quarantine folder, in order. Raises FileNotFoundError where there is none."""
+    frames = [pl.read_parquet(store.read_bytes(path)) for path in store.list(folder) if path.endswith(".parquet")]
+    if not frames:
+        raise FileNotFoundError(store.uri(folder))
+    return pl.concat(frames)

@@ -1,0 +1,200 @@
+"""The worker's entry point: reads a Request, runs its job, writes the Result whatever happens."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import json
+import logging
+import os
+import resource
+import sys
+import time
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from base_ops import __version__
+from base_ops.core.errors import BadInput, BaseOpsError, ConfigError, Denied, Transient
+from base_ops.core.ids import AgentId, fingerprint
+from base_ops.core.outcomes import Outcome
+from base_ops.core.protocol import ErrorInfo, Request, Result, StepResult, check_balance
+from base_ops.core.settings import Settings, load_settings
+from base_ops.core.spec import Spec, parse_spec
+from base_ops.worker.failpoints import arm, failpoint
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Exit code = outcome (core/outcomes.py)."""
+    parser = argparse.ArgumentParser(prog="base-ops-worker")
+    parser.add_argument("--request", required=True, help="path or lake URI of the Request JSON, or - for stdin")
+    parser.add_argument("--secrets-fd", type=int, help="file descriptor of a pipe with {connection: {...}} as JSON")
+    args = parser.parse_args(argv)
+    try:
+        settings = load_settings()
+        request = Request.model_validate_json(_read_request(args.request))
+        piped = _read_pipe(args.secrets_fd)
+    except (BaseOpsError, ValidationError, OSError) as error:
+        text = error.text() if isinstance(error, BaseOpsError) else f"The request cannot be read: {error}"
+        print(json.dumps({"level": "ERROR", "msg": text}), file=sys.stderr)
+        return Outcome.CONFIG_ERROR.exit_code
+    return run(request, settings, piped).status.exit_code
+
+
+def run(request: Request, settings: Settings, piped: Mapping[str, Any] | None = None) -> Result:
+    """Run one Request in this process and store its Result."""
+    if settings.threads:
+        os.environ.setdefault("POLARS_MAX_THREADS", str(settings.threads))
+    arm(settings.failpoint)
+    startup = process_age_s()
+    from base_ops.worker.context import Context
+    from base_ops.worker.lake import Lake
+    from base_ops.worker.logs import start_logging
+    from base_ops.worker.secrets import Secrets
+
+    secrets = Secrets(settings.connections, piped)
+    log = start_logging(request, secrets, settings.log_level)
+    began, cpu = time.perf_counter(), time.process_time()
+    result = Result(
+        status=Outcome.BUG,
+        identity=request.identity,
+        spec_sha256=fingerprint([s.model_dump(mode="json") for s in request.steps]),
+        code_version=__version__,
+        started_at=datetime.now(UTC).isoformat().replace("+00:00", "Z"),
+        startup_seconds=round(startup, 3),
+    )
+    lake: Lake | None = None
+    try:
+        lake = Lake(request.lake_url, request.identity.attempt)
+        lake.store.check_conditional_create()
+        ctx = Context(request, settings, lake, secrets, log)
+        _work(ctx, result)
+    except BaseException as error:
+        if isinstance(error, (KeyboardInterrupt, SystemExit, GeneratorExit)):
+            raise
+        known = classify(error)
+        result.status = known.outcome
+        result.error = ErrorInfo.of(known)
+        result.error = ErrorInfo.model_validate_json(secrets.mask(result.error.model_dump_json()))
+        log.error(known.text(), exc_info=None if isinstance(error, BaseOpsError) else error)
+        if not result.steps:
+            result.steps = [StepResult(agent=s.agent, action=s.action) for s in request.steps]
+    result.seconds = round(time.perf_counter() - began, 3)
+    result.cpu_seconds = round(time.process_time() - cpu, 3)
+    result.peak_memory_bytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    if lake is not None and request.result_uri:
+        failpoint("result.before")
+        try:
+            lake.store.write(lake.store.path_of(request.result_uri), result.model_dump_json(indent=1).encode())
+        except (OSError, BaseOpsError) as error:
+            log.error("The Result cannot be written to %s: %s", request.result_uri, error)
+            result.status = Outcome.TRANSIENT
+        failpoint("result.after")
+    counts = result.counts
+    log.info(
+        "%s: %d rows in, %d out, %d quarantined, %.1f s", result.status, counts.rows_in, counts.rows_out, counts.quarantined, result.seconds
+    )
+    return result
+
+
+def _work(ctx: Any, result: Result) -> None:
+    specs = [_spec(step.agent, {**step.spec, "action": step.action}) for step in ctx.request.steps]
+    jobs = [job_module(step.agent) for step in ctx.request.steps]
+    try:
+        output = _dispatch(jobs, specs, ctx)
+    finally:
+        result.considered = dict(ctx.considered)
+    result.steps = output.steps
+    result.inputs = output.inputs
+    result.outputs = output.outputs
+    result.lineage = output.lineage
+    result.commit_keys = output.commit_keys
+    result.adopted = output.adopted
+    result.cursor_before, result.cursor_after = output.cursor_before, output.cursor_after
+    for source, sequence in output.considered.items():
+        result.considered[source] = max(sequence, result.considered.get(source, 0))
+    check_balance(result.steps)
+    result.status = Outcome.PARTIAL if result.quarantine else Outcome.OK
+
+
+def _dispatch(jobs: list[Any], specs: list[Spec], ctx: Any) -> Any:
+    if len(jobs) == 1 and not _is_step(jobs[0], specs[0]):
+        return jobs[0].run(specs[0], ctx)
+    for job, spec, step in zip(jobs, specs, ctx.request.steps, strict=True):
+        if not _is_step(job, spec):
+            raise ConfigError(
+                f"{step.agent} needs all rows at once and cannot be fused as it is configured",
+                code="cannot_fuse",
+                todo="give it a task of its own",
+            )
+    from base_ops.worker.engine.chain import run_chain
+
+    return run_chain(jobs, specs, ctx)
+
+
+def _is_step(job: Any, spec: Spec) -> bool:
+    """Row-wise agents offer `step`; one that for this spec needs all rows says so in `needs_all_rows`."""
+    return hasattr(job, "step") and not (hasattr(job, "needs_all_rows") and job.needs_all_rows(spec))
+
+
+def job_module(agent: str) -> Any:
+    """The module of an agent's job, found by convention: <module>/jobs/<agent>."""
+    parsed = AgentId.parse(agent)
+    return importlib.import_module(f"base_ops.{parsed.module}.jobs.{parsed.agent}")
+
+
+def _spec(agent: str, raw: Mapping[str, Any]) -> Spec:
+    spec = parse_spec(AgentId.parse(agent), raw)
+    assert spec is not None
+    return spec
+
+
+def classify(error: BaseException) -> BaseOpsError:
+    """Give a foreign exception its place in the tree; what has none is a bug, with its class named."""
+    if isinstance(error, BaseOpsError):
+        return error
+    name = type(error).__name__
+    if name == "PanicException":
+        return BaseOpsError(f"The polars engine panicked: {error}", code="engine_panic", todo="report it with the object's sha256")
+    if isinstance(error, MemoryError):
+        return Transient("The job ran out of memory", code="out_of_memory", todo="give it more memory or smaller objects")
+    if isinstance(error, FileNotFoundError):
+        return BadInput(f"A file is not there: {error.filename or error}", code="file_not_found")
+    if isinstance(error, PermissionError):
+        return Denied(f"Access to a file was refused: {error.filename or error}", code="access_refused")
+    if isinstance(error, OSError):
+        return Transient(f"The system failed an operation: {error}", code="os_error")
+    return BaseOpsError(f"{name}: {error}", code="bug", todo="report it; the log has the traceback")
+
+
+def process_age_s() -> float:
+    """Seconds since this process was started, by the kernel's account."""
+    try:
+        fields = Path("/proc/self/stat").read_text().rsplit(") ", 1)[1].split()
+        return time.clock_gettime(time.CLOCK_BOOTTIME) - int(fields[19]) / os.sysconf("SC_CLK_TCK")
+    except (OSError, AttributeError, ValueError):
+        return 0.0
+
+
+def _read_request(where: str) -> str:
+    if where == "-":
+        return sys.stdin.read()
+    if "://" in where:
+        from base_ops.worker.lake.store import Store
+
+        folder, _, name = where.rpartition("/")
+        return Store(folder).read_bytes(name).decode()
+    return Path(where).read_text()
+
+
+def _read_pipe(descriptor: int | None) -> dict[str, Any]:
+    if descriptor is None:
+        return {}
+    with os.fdopen(descriptor, "rb") as pipe:
+        return dict(json.loads(pipe.read() or b"{}"))
+
+
+logging.raiseExceptions = False
