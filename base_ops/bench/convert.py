@@ -52,9 +52,7 @@ def measure(folder: Path, rows: int, rounds: int, only: str | None) -> Iterator[
     environment = {"BASE_CONNECTIONS_DIR": str(keys), "BASE_HOME": str(folder / "home")}
     for name, ours, peer_name, peer, limit in cases:
         if only is None or only in name:
-            yield compare(
-                name, ours, peer_name, peer, rounds=rounds, limit=limit, environment=environment, clean=out
-            )
+            yield compare(name, ours, peer_name, peer, rounds=rounds, limit=limit, environment=environment, clean=out)
 
 
 def startup_seconds(folder: Path) -> float:

@@ -28,14 +28,25 @@ def run(*, rows: int, rounds: int, only: str | None, as_json: bool, folder: Path
         f"{rows:,} rows, medians of {rounds} paired runs, whole processes",
         ("what", "peer", "ours s", "peer s", "ratio", "limit", "ours MB", "peer MB", "holds"),
         (
-            (c.name, c.peer, f"{c.ours_s:.2f}", f"{c.peer_s:.2f}", f"{c.ratio:.2f}",
-             f"{c.limit:.2f}" if c.limit else None, round(c.ours_mb), round(c.peer_mb), c.holds)
+            (
+                c.name,
+                c.peer,
+                f"{c.ours_s:.2f}",
+                f"{c.peer_s:.2f}",
+                f"{c.ratio:.2f}",
+                f"{c.limit:.2f}" if c.limit else None,
+                round(c.ours_mb),
+                round(c.peer_mb),
+                c.holds,
+            )
             for c in done
         ),
         numbers=("ours s", "peer s", "ratio", "limit", "ours MB", "peer MB"),
     )
     if only is None or only in "startup":
-        console.print(f"agent start-up (process start to first byte of work): {convert.startup_seconds(folder):.2f} s, limit 0.60 s")
+        console.print(
+            f"agent start-up (process start to first byte of work): {convert.startup_seconds(folder):.2f} s, limit 0.60 s"
+        )
     return done
 
 

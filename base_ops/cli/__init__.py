@@ -7,7 +7,7 @@ import sys
 import click
 
 from base_ops import __version__
-from base_ops.cli import agents, convert, demo, init, replay, show, tools
+from base_ops.cli import agents, convert, demo, init, preview, replay, show, tools
 from base_ops.core.errors import BaseOpsError
 
 
@@ -25,6 +25,7 @@ for command in (
     demo.demo,
     show.show,
     replay.replay,
+    preview.preview,
     init.init,
     tools.bench,
     tools.completion,

@@ -16,7 +16,10 @@ from base_ops.cli.requests import run_here
 @click.argument("source")
 @click.argument("target")
 @click.option(
-    "--option", "options", multiple=True, metavar="KEY=VALUE",
+    "--option",
+    "options",
+    multiple=True,
+    metavar="KEY=VALUE",
     help="An option of the converter: read.delimiter=';', write.compression=snappy, max_error_share=0.1, …",
 )
 def convert(source: str, target: str, options: tuple[str, ...]) -> None:

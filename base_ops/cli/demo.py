@@ -42,10 +42,10 @@ def demo(example: str | None, data: Path | None, as_json: bool, fresh: bool) -> 
     dag_id = _dag_id(example)
     conf = {"data": str(data.absolute())} if data else {}
     began = time.monotonic()
-    before = {path for path, _ in _results(home, dag_id)}
-    code = _run(dag_id, conf, environment, home, quiet=as_json)
+    before = {path for path, _ in dag_results(home, dag_id)}
+    code = run_dag(dag_id, conf, environment, home, quiet=as_json)
     seconds = time.monotonic() - began
-    results = [result for path, result in _results(home, dag_id) if path not in before]
+    results = [result for path, result in dag_results(home, dag_id) if path not in before]
     if as_json:
         click.echo(json.dumps(summary(dag_id, code, results)))
     else:
@@ -85,12 +85,12 @@ def _dag_id(example: str | None) -> str:
     return str(load_yaml(pipelines[0]).data["dag_id"])
 
 
-def _run(dag_id: str, conf: dict[str, Any], environment: dict[str, str], home: Path, *, quiet: bool) -> int:
+def run_dag(dag_id: str, conf: dict[str, Any], environment: dict[str, str], home: Path, *, quiet: bool) -> int:
     """Airflow in a process of its own, its log in a file, a line per finished task here."""
     log = home / "airflow.log"
     command = [sys.executable, "-m", "base_ops.orchestration.testrun", dag_id, "--conf", json.dumps(conf)]
     began = time.monotonic()
-    seen = {path for path, _ in _results(home, dag_id)}
+    seen = {path for path, _ in dag_results(home, dag_id)}
     status = None if quiet else console.status("starting Airflow …")
     with log.open("wb") as file:
         process = subprocess.Popen(command, env=environment, cwd=ROOT, stdout=file, stderr=subprocess.STDOUT)
@@ -99,7 +99,7 @@ def _run(dag_id: str, conf: dict[str, Any], environment: dict[str, str], home: P
         try:
             while True:
                 ended = process.poll() is not None
-                for path, result in _results(home, dag_id):
+                for path, result in dag_results(home, dag_id):
                     if path not in seen:
                         seen.add(path)
                         _progress(result, time.monotonic() - began, quiet)
@@ -127,7 +127,7 @@ def _progress(result: Result, seconds: float, quiet: bool) -> None:
     click.echo(line, err=quiet)
 
 
-def _results(home: Path, dag_id: str) -> list[tuple[Path, Result]]:
+def dag_results(home: Path, dag_id: str) -> list[tuple[Path, Result]]:
     """All Results of a DAG in this lake, in order of writing."""
     found = (home / "lake" / "runs" / dag_id).rglob("result.json")
     paths = sorted(found, key=lambda p: p.stat().st_mtime)
@@ -192,7 +192,11 @@ def _report(dag_id: str, code: int, results: list[Result], seconds: float, home:
     )
     tables = summary(dag_id, code, results)["tables"]
     if tables:
-        table("Tables", ("name", "rows", "version", "where"), ((t["name"], t["rows"], t["version"], t["uri"]) for t in tables))
+        table(
+            "Tables",
+            ("name", "rows", "version", "where"),
+            ((t["name"], t["rows"], t["version"], t["uri"]) for t in tables),
+        )
         _print_rows(tables[0]["name"], home)
     _print_quarantine(results)
     _print_conflicts(results)
@@ -211,7 +215,12 @@ def _print_quarantine(results: list[Result]) -> None:
     if not rows:
         console.print("Quarantine: empty.\n")
         return
-    table("Quarantine: records set aside, and why", ("agent", "rule", "rows", "for example"), (row[:4] for row in rows), numbers=("rows",))
+    table(
+        "Quarantine: records set aside, and why",
+        ("agent", "rule", "rows", "for example"),
+        (row[:4] for row in rows),
+        numbers=("rows",),
+    )
     for uri in dict.fromkeys(row[4] for row in rows):
         console.print(f"  {uri}")
     console.print()
@@ -242,10 +251,14 @@ def _print_next(tables: list[dict[str, Any]], results: list[Result], home: Path,
     if tables:
         name = tables[0]["name"]
         console.print(f"  {shown}base-ops show {name}                       the current rows", markup=False)
-        console.print(f"  {shown}base-ops show {name} --why KEY=VALUE,…     where each field of a row came from", markup=False)
+        console.print(
+            f"  {shown}base-ops show {name} --why KEY=VALUE,…     where each field of a row came from", markup=False
+        )
     for uri in dict.fromkeys(q.uri for r in results for q in r.quarantine):
         console.print(f"  {shown}base-ops replay {os.path.relpath(uri)}", markup=False)
         break
-    console.print(f"  base-ops demo{f' --example {example}' if example else ''}   again: a second run adds nothing", markup=False)
+    console.print(
+        f"  base-ops demo{f' --example {example}' if example else ''}   again: a second run adds nothing", markup=False
+    )
     if example is None:
         console.print("  make ui                                     the same DAG in the Airflow UI", markup=False)

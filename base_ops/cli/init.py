@@ -23,12 +23,24 @@ def init() -> None:
 @init.command()
 @click.option("--id", "source_id", prompt="Name of the source (letters, digits, _)", help="Name of the source.")
 @click.option("--kind", type=click.Choice(["files", "http"]), prompt="Where it comes from", help="files or http.")
-@click.option("--path", prompt="Path: a folder pattern such as /drop/{symbol}_*.csv.gz, s3://…, or /v1/quotes", help="Path.")
-@click.option("--connection", prompt="Airflow connection ('-' for none)", default="-", show_default=True, help="Connection.")
-@click.option("--mode", type=click.Choice(["snapshot", "append"]), prompt="Does a newer file of the same name replace the older (snapshot), or do all count (append)", default="snapshot", help="snapshot or append.")
+@click.option(
+    "--path", prompt="Path: a folder pattern such as /drop/{symbol}_*.csv.gz, s3://…, or /v1/quotes", help="Path."
+)
+@click.option(
+    "--connection", prompt="Airflow connection ('-' for none)", default="-", show_default=True, help="Connection."
+)
+@click.option(
+    "--mode",
+    type=click.Choice(["snapshot", "append"]),
+    prompt="Does a newer file of the same name replace the older (snapshot), or do all count (append)",
+    default="snapshot",
+    help="snapshot or append.",
+)
 @click.option("--config-dir", type=click.Path(path_type=Path), help="Where to write; default dags/config.")
 @click.option("--force", is_flag=True, help="Overwrite an existing file.")
-def source(source_id: str, kind: str, path: str, connection: str, mode: str, config_dir: Path | None, force: bool) -> None:
+def source(
+    source_id: str, kind: str, path: str, connection: str, mode: str, config_dir: Path | None, force: bool
+) -> None:
     """Declare a feed: asks what is not given as an option, writes the YAML, and reads a first file if it can."""
     check_name(source_id, "source")
     draft: dict[str, Any] = {"id": source_id, "title": f"{source_id} feed"}
@@ -51,7 +63,9 @@ def source(source_id: str, kind: str, path: str, connection: str, mode: str, con
     console.print(f"Wrote {target}")
     if kind == "files" and sample is None and "://" not in path and "{{" not in path:
         console.print(f"No file matches {path} yet, so the columns could not be looked at.")
-    console.print(f"Next: name {source_id!r} under 'sources' of a pipeline in dags/pipelines/, e.g. a copy of examples/fx_two_vendors.")
+    console.print(
+        f"Next: name {source_id!r} under 'sources' of a pipeline in dags/pipelines/, e.g. a copy of examples/fx_two_vendors."
+    )
 
 
 def _first_file(path: str) -> Path | None:
@@ -61,7 +75,9 @@ def _first_file(path: str) -> Path | None:
     if "://" in path or "{{" in path:
         return None
     pattern = Path(re.sub(r"\{[a-z_]+\}", "*", path)).absolute()
-    return next((p for p in sorted(Path(pattern.anchor).glob(str(pattern.relative_to(pattern.anchor)))) if p.is_file()), None)
+    return next(
+        (p for p in sorted(Path(pattern.anchor).glob(str(pattern.relative_to(pattern.anchor)))) if p.is_file()), None
+    )
 
 
 def _probe(sample: Path) -> dict[str, Any]:

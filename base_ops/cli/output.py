@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -10,13 +11,16 @@ from rich.table import Table
 
 from base_ops.core.protocol import Result
 
-console = Console(highlight=False, soft_wrap=False)
+# Piped output has no width of its own; wide enough that a table's cells stay on one line.
+console = Console(highlight=False, width=None if sys.stdout.isatty() else 150)
 error_console = Console(stderr=True, highlight=False)
 
 
 def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]], *, numbers: Sequence[str] = ()) -> None:
     """Print one table; columns named in `numbers` are right-aligned, integers get thousands separators."""
-    grid = Table(title=title, title_justify="left", title_style="bold", header_style="bold", show_edge=False, pad_edge=False)
+    grid = Table(
+        title=title, title_justify="left", title_style="bold", header_style="bold", show_edge=False, pad_edge=False
+    )
     for column in columns:
         grid.add_column(column, justify="right" if column in numbers else "left", overflow="fold")
     for row in rows:

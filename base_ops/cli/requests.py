@@ -16,11 +16,11 @@ def run_here(steps: Sequence[tuple[str, dict[str, Any]]], *, inputs: Sequence[st
     from base_ops.worker.main import run
 
     settings = load_settings()
+    if "log_level" not in settings.model_fields_set:
+        settings = settings.model_copy(update={"log_level": "CRITICAL"})  # the Result is printed; a log would repeat it
     requests = []
     for agent, spec in steps:
         main = next(iter(action_specs(spec_type(AgentId.parse(agent)))))
         requests.append(StepRequest(agent=agent, action=spec.get("action", main), spec=spec))
-    request = Request(
-        steps=requests, identity=Identity(attempt=uuid7()), inputs=list(inputs), lake_url=settings.lake
-    )
+    request = Request(steps=requests, identity=Identity(attempt=uuid7()), inputs=list(inputs), lake_url=settings.lake)
     return run(request, settings)

@@ -7,7 +7,9 @@ from click.shell_completion import get_completion_class
 
 
 @click.command()
-@click.option("--rows", type=int, default=9_000_000, show_default=True, help="Rows of the generated CSV (9 M ≈ 700 MB).")
+@click.option(
+    "--rows", type=int, default=9_000_000, show_default=True, help="Rows of the generated CSV (9 M ≈ 700 MB)."
+)
 @click.option("--rounds", type=int, default=5, show_default=True, help="Paired runs of each measurement.")
 @click.option("--only", help="Run only the measurements whose name contains this.")
 @click.option("--json", "as_json", is_flag=True, help="Print the measurements as JSON.")

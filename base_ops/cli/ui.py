@@ -43,7 +43,11 @@ def ui(port: int) -> None:
         # A session of its own: Airflow's children survive a signal to their parent, not one to the group.
         process = subprocess.Popen(
             [sys.executable, "-m", "airflow", "standalone"],
-            env=environment, cwd=ROOT, stdout=file, stderr=subprocess.STDOUT, start_new_session=True,
+            env=environment,
+            cwd=ROOT,
+            stdout=file,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
         )
     signal.signal(signal.SIGTERM, lambda *_: (_ for _ in ()).throw(KeyboardInterrupt()))
     try:
@@ -63,7 +67,10 @@ def _wait(url: str, process: subprocess.Popen[bytes]) -> bool:
         try:
             with urllib.request.urlopen(f"{url}/api/v2/monitor/health", timeout=2) as answer:  # noqa: S310 (loopback)
                 health = json.load(answer)
-                if all((health.get(part) or {}).get("status") == "healthy" for part in ("metadatabase", "scheduler", "dag_processor")):
+                if all(
+                    (health.get(part) or {}).get("status") == "healthy"
+                    for part in ("metadatabase", "scheduler", "dag_processor")
+                ):
                     return True
         except (urllib.error.URLError, OSError, ValueError):
             pass

@@ -26,6 +26,8 @@ class BaseOpsError(Exception):
     """
 
     outcome: ClassVar[Outcome] = Outcome.BUG
+    loc: tuple[str | int, ...] = ()
+    """Path of the faulty key inside the mapping that was checked, for a caller who knows its file and line."""
 
     def __init__(
         self,

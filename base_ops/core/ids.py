@@ -51,9 +51,7 @@ class AgentId:
             )
         module, agent = text.split(".")
         if module not in MODULES:
-            raise ConfigError(
-                f"{text!r} names no module. {did_you_mean(module, MODULES)}", code="unknown_module"
-            )
+            raise ConfigError(f"{text!r} names no module. {did_you_mean(module, MODULES)}", code="unknown_module")
         return cls(module, agent)
 
     @property

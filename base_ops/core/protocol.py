@@ -47,7 +47,9 @@ class Request(Document):
     version: Literal[1] = 1
     steps: list[StepRequest] = Field(min_length=1)
     identity: Identity
-    inputs: list[str] = Field(default_factory=list, description="URIs of the Results this work builds on, in task order")
+    inputs: list[str] = Field(
+        default_factory=list, description="URIs of the Results this work builds on, in task order; …#n = output n alone"
+    )
     connections: list[str] = Field(default_factory=list, description="names of the connections the specs mention")
     sensitive_columns: list[str] = Field(
         default_factory=list, description="columns some masker of the pipeline hides: never shown in quarantine views"
@@ -71,7 +73,14 @@ class Counts(Document):
 
     def balance(self) -> int:
         """0 when every row is accounted for."""
-        return self.rows_in + self.expanded - self.rows_out - self.quarantined - sum(self.dropped.values()) - self.merged_away
+        return (
+            self.rows_in
+            + self.expanded
+            - self.rows_out
+            - self.quarantined
+            - sum(self.dropped.values())
+            - self.merged_away
+        )
 
     def plus(self, other: Counts) -> Counts:
         dropped = dict(self.dropped)
@@ -174,7 +183,9 @@ class StepResult(Document):
     quarantine: list[QuarantineRef] = Field(default_factory=list)
     observations: dict[str, JsonValue] = Field(default_factory=dict)
     findings: list[Finding] = Field(default_factory=list)
-    events: list[dict[str, JsonValue]] = Field(default_factory=list, description="{type, subject, data} before enveloping")
+    events: list[dict[str, JsonValue]] = Field(
+        default_factory=list, description="{type, subject, data} before enveloping"
+    )
 
 
 def check_balance(steps: list[StepResult]) -> None:

@@ -34,14 +34,15 @@ class Settings(BaseModel):
     config_dir: Path | None = Field(None, description="folder of <module>/*.yaml; default dags/config")
     pipelines_dir: Path | None = Field(None, description="folder of pipeline YAML; default dags/pipelines")
     pod_templates_dir: Path | None = Field(
-        None, description="folder of the pod's base template and size profiles; default pod_templates beside the package"
+        None, description="folder of the base pod template and size profiles; default beside the package"
     )
     worker_python: str = Field("", description="interpreter of the local runner's worker; default this one")
     worker_image: str = Field("base-ops-worker:0.1.0", description="image of worker pods")
     memory_limit_mb: int = Field(1400, ge=64, description="memory a job plans for, in MiB")
     threads: int = Field(0, ge=0, description="threads a job may use; 0 = all cores")
+    offline: bool = Field(False, description="collectors fetch nothing; they hand on all that has landed")
     failpoint: str = Field("", description="for tests: name[:n] of a failpoint that kills the worker")
-    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="level of job logs")
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"] = Field("INFO", description="level of job logs")
 
     @property
     def lake(self) -> str:

@@ -88,18 +88,33 @@ def parse_spec(agent: AgentId, raw: Mapping[str, Any] | Spec, *, rendered: bool 
     if len(actions) > 1 and "action" not in raw:
         raw["action"] = next(iter(actions))
     if len(actions) > 1 and raw["action"] not in actions:
-        raise ConfigError(
+        unknown = ConfigError(
             f"{agent}: action={raw['action']!r} is not known. {did_you_mean(str(raw['action']), actions)}",
             code="unknown_action",
             where="spec.action",
         )
+        unknown.loc = ("action",)
+        raise unknown
+    return cast("Spec | None", check(kind, raw, str(agent), rendered=rendered))
+
+
+def check(kind: Any, raw: Any, name: str, *, rendered: bool = True, noun: str = "spec") -> Any:
+    """Check data against a model (or a union of models) as `parse_spec` does.
+
+    Args:
+        name: whose data it is, e.g. an agent id; begins the message.
+        noun: what the data is called in paths: spec, pipeline, source.
+
+    Raises:
+        ConfigError: with `loc`, the path of the first faulty key.
+    """
     try:
-        return cast(Spec, TypeAdapter(kind).validate_python(raw))
+        return TypeAdapter(kind).validate_python(raw)
     except ValidationError as error:
         faults = [e for e in error.errors() if rendered or not _waits_for_rendering(e, raw)]
         if not faults:
             return None
-        raise _config_error(str(agent), kind, faults) from None
+        raise _config_error(name, kind, faults, noun) from None
 
 
 def action_specs(kind: Any) -> dict[str, type[Spec]]:
@@ -130,13 +145,18 @@ def _waits_for_rendering(fault: Mapping[str, Any], raw: Any) -> bool:
     return False
 
 
-def _config_error(agent: str, kind: Any, faults: list[Any]) -> ConfigError:
+def _config_error(name: str, kind: Any, faults: list[Any], noun: str) -> ConfigError:
+    faults = sorted(faults, key=lambda fault: fault["type"] != "extra_forbidden")  # a typo explains what is missing
     lines = []
     for fault in faults[:5]:
-        path = "spec." + ".".join(str(p) for p in fault["loc"])
+        path = ".".join([noun, *map(str, fault["loc"])])
         if fault["type"] == "extra_forbidden":
             known = _fields_at(kind, fault["loc"][:-1])
-            lines.append(f"{path} is not known. {did_you_mean(str(fault['loc'][-1]), known)}" if known else f"{path} is not known")
+            lines.append(
+                f"{path} is not known. {did_you_mean(str(fault['loc'][-1]), known)}"
+                if known
+                else f"{path} is not known"
+            )
         elif fault["type"] == "missing":
             lines.append(f"{path} is required")
         elif fault["type"] in ("literal_error", "enum"):
@@ -145,7 +165,9 @@ def _config_error(agent: str, kind: Any, faults: list[Any]) -> ConfigError:
             lines.append(f"{path}={fault['input']!r} is not known. {did_you_mean(str(fault['input']), known)}")
         else:
             lines.append(f"{path}={fault['input']!r}: {fault['msg']}")
-    return ConfigError(f"{agent}: " + "; ".join(lines), code="bad_spec", where=f"spec of {agent}")
+    error = ConfigError(f"{name}: " + "; ".join(lines), code=f"bad_{noun}", where=f"{noun} of {name}")
+    error.loc = tuple(faults[0]["loc"])
+    return error
 
 
 def _fields_at(kind: Any, path: tuple[Any, ...]) -> list[str]:

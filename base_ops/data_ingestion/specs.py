@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from typing import Literal
 
 from pydantic import Field, model_validator
 
-from base_ops.core.spec import Spec
+from base_ops.core.errors import did_you_mean
+from base_ops.core.spec import Spec, is_template
+
+_CAPTURE = re.compile(r"\{([a-z_][a-z0-9_]*)\}")
 
 # -- how bytes are read, how values are typed
 
@@ -83,9 +87,9 @@ class FilesSpec(Spec):
     """Files under a local folder or an S3 prefix."""
 
     path: str
-    """Folder path or s3://bucket/prefix pattern: `*`, `**` and captures such as {symbol} or {date}."""
+    """Local path or s3://bucket/prefix with `*`, `**` and captures such as {symbol} or {date}; `…/`: all below."""
     stable_s: float = Field(0.0, ge=0)
-    """A local file must be unchanged for this long before it is taken, seconds."""
+    """A file must be unchanged for this long before it is taken, seconds."""
 
 
 class PagingSpec(Spec):
@@ -97,9 +101,9 @@ class PagingSpec(Spec):
     size_param: str | None = None
     """Query parameter of the page size, if the API has one."""
     size: int = Field(1000, ge=1)
-    """Records per page (offset advances by it)."""
+    """Records per page asked for; page and offset end at an empty page, since an API may hand out fewer."""
     next_path: str = "next"
-    """cursor: path of the next cursor in the body; null or absent ends."""
+    """cursor: path of the next cursor, or of the next page's URL, in the body; null or absent ends."""
     first: int = 1
     """page: number of the first page."""
     max_pages: int = Field(100_000, ge=1)
@@ -110,7 +114,7 @@ class HttpSpec(Spec):
     """A REST endpoint; host and credentials come from the connection."""
 
     path: str
-    """Path below the connection's host, e.g. /v1/quotes; or a full URL without credentials."""
+    """Path below the connection's host, e.g. /v1/quotes; or a full URL without credentials and query."""
     params: dict[str, str] = Field(default_factory=dict)
     """Query parameters."""
     auth: Literal["none", "bearer", "basic", "api_key"] = "none"
@@ -134,6 +138,12 @@ class HttpSpec(Spec):
     """First wait between attempts, doubled each time, at most 30 s."""
     max_retry_after_s: float = Field(120.0, ge=0)
     """A longer Retry-After ends the job as transient, seconds."""
+
+    @model_validator(mode="after")
+    def _cursor_both_ways(self) -> HttpSpec:
+        if (self.cursor_field is None) != (self.cursor_param is None):
+            raise ValueError("cursor_field (what is remembered) and cursor_param (what is sent) go together")
+        return self
 
 
 class SourceSpec(Spec):
@@ -161,6 +171,20 @@ class SourceSpec(Spec):
     def _one_protocol(self) -> SourceSpec:
         if (self.files is None) == (self.http is None):
             raise ValueError("a source has exactly one of: files, http")
+        if self.http is not None and self.http.cursor_field is not None and self.mode == "snapshot":
+            raise ValueError("http.cursor_field fetches only what is new, which needs mode: append")
+        return self
+
+    @model_validator(mode="after")
+    def _known_captures(self) -> SourceSpec:
+        path = self.files.path if self.files else ""
+        if is_template(path) or is_template(self.slice):
+            return self
+        known = _CAPTURE.findall(path)
+        for name in _CAPTURE.findall(self.slice):
+            if name not in known:
+                hint = did_you_mean(name, known)
+                raise ValueError(f"slice names {{{name}}}, which files.path does not capture. {hint}")
         return self
 
 
@@ -209,13 +233,17 @@ FieldRule = Literal[
     "most_recent",
     "expression",
 ]
+RECORD_RULES = ("last_write_wins", "first_write_wins", "most_recent", "priority")
+"""Rules that choose a record, so that several fields can be taken from it together."""
+_ORDERED_OR_WEIGHED = ("last_write_wins", "first_write_wins", "most_recent", "weighted_average")
 
 
 class MergeFieldSpec(Spec):
     """How conflicts in one field, or in several fields that must stay together, are decided."""
 
-    fields: tuple[str, ...] = Field(min_length=1)
-    """The fields. Several: decided together, all taken from one record (not for averages, sums, min, max)."""
+    fields: tuple[str, ...] = ()
+    """The fields; left out in `default` only. Several: taken together from one record under the rules that choose a
+    record; each for itself under weighted_average, sum, min and max."""
     rule: FieldRule
     by: str | None = None
     """Column that orders records (last/first_write_wins, most_recent) or weighs them (weighted_average)."""
@@ -224,7 +252,19 @@ class MergeFieldSpec(Spec):
     ignore_nulls: bool = True
     """Single fields: a record without a value does not win over one with a value."""
     tolerance: float = Field(0.0, ge=0)
-    """Numbers closer than this are no conflict (same unit as the field)."""
+    """Numbers at most this far apart are no conflict (same unit as the field)."""
+
+    @model_validator(mode="after")
+    def _rule_has_what_it_needs(self) -> MergeFieldSpec:
+        if (self.rule == "expression") != (self.expression is not None):
+            raise ValueError("rule: expression and the key expression go together")
+        if self.rule == "most_recent" and self.by is None:
+            raise ValueError("rule: most_recent needs by, the column that tells when")
+        if self.by is not None and self.rule not in _ORDERED_OR_WEIGHED:
+            raise ValueError(f"by has no meaning for rule: {self.rule}; it goes with {', '.join(_ORDERED_OR_WEIGHED)}")
+        if self.rule == "expression" and len(self.fields) > 1:
+            raise ValueError("rule: expression gives the value of one field")
+        return self
 
 
 class MergerSpec(Spec):
@@ -242,7 +282,7 @@ class MergerSpec(Spec):
     priority: tuple[str, ...] = ()
     """Sources, best first; also breaks ties of every other rule. Unnamed sources follow in name order."""
     weights: dict[str, float] = Field(default_factory=dict)
-    """Weight of each source for weighted_average without `by`; default 1."""
+    """Weight of each source for weighted_average without `by`, above 0; default 1."""
     rename: dict[str, dict[str, str]] = Field(default_factory=dict)
     """Per source: {its column name: name in the merged dataset}."""
     lineage: bool = True
@@ -252,4 +292,20 @@ class MergerSpec(Spec):
     target: str | None = None
     """Stand-alone use: folder to write to. In a pipeline: staging."""
 
-
+    @model_validator(mode="after")
+    def _each_field_once(self) -> MergerSpec:
+        if self.default is not None and (self.default.fields or self.default.rule not in RECORD_RULES):
+            raise ValueError(f"default names no fields, and its rule is one of {', '.join(RECORD_RULES)}")
+        if any(not item.fields for item in self.fields):
+            raise ValueError("every item of fields names its fields")
+        names = [*self.key, *(name for item in self.fields for name in item.fields)]
+        for what, listed in (("field", names), ("source in priority", list(self.priority))):
+            twice = sorted({name for name in listed if listed.count(name) > 1})
+            if twice:
+                raise ValueError(f"{what} named twice (keys are decided already): {', '.join(twice)}")
+        for source, weight in self.weights.items():
+            if not 0 < weight < float("inf"):
+                raise ValueError(f"weights.{source} is not above 0: {weight}")
+        if bool(self.inputs) != (self.target is not None):
+            raise ValueError("inputs and target, the stand-alone use, go together")
+        return self

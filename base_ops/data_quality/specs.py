@@ -18,6 +18,9 @@ class RuleBase(Spec):
     """How bad a violation is."""
     on_failure: Literal["quarantine", "flag", "block"] = "quarantine"
     """quarantine: the record is set aside; flag: counted, passed on; block: the whole input is refused."""
+    max_failure_share: float | None = Field(None, ge=0, lt=1)
+    """The whole input is refused when the rule is broken by more than this share of the records it decides on
+    (nulls are mostly undecided); default: no limit of its own, except that block allows none."""
 
 
 class PresenceRule(RuleBase):
@@ -26,7 +29,7 @@ class PresenceRule(RuleBase):
     check: Literal["presence"] = "presence"
     column: str
     empty_is_missing: bool = True
-    """An empty string counts as missing."""
+    """An empty string and NaN count as missing."""
 
 
 class TypeRule(RuleBase):
@@ -35,20 +38,21 @@ class TypeRule(RuleBase):
     check: Literal["type"] = "type"
     column: str
     type: str
-    """As in a column of a source: int64, float64, decimal(p,s), string, boolean, date, timestamp, …"""
+    """As in a column of a source: int64, float64, decimal(p,s), string, boolean, date, timestamp, …
+    A narrower type of the same kind fits."""
     format: str | None = None
     """strptime format, for text that must parse as a date or time."""
 
 
 class RangeRule(RuleBase):
-    """A value must lie between two bounds. Null is kept (use presence)."""
+    """A value must lie between two bounds. Null is kept (use presence); NaN is outside every range."""
 
     check: Literal["range"] = "range"
     column: str
-    min: float | str | None = None
-    """Least allowed value; text is read as the column's type (dates)."""
-    max: float | str | None = None
-    """Greatest allowed value."""
+    min: int | float | str | None = None
+    """Least allowed value. Times as ISO 8601; without an offset, local time in the column's zone."""
+    max: int | float | str | None = None
+    """Greatest allowed value. A date as the end of timestamps is its midnight, the beginning of that day."""
     exclusive: bool = False
     """The bounds themselves are not allowed."""
 
@@ -68,11 +72,14 @@ class EnumRule(RuleBase):
 
 
 class PatternRule(RuleBase):
-    """Text must match a regular expression (Rust syntax, no look-around: linear time) from start to end."""
+    """Text must match a regular expression (Rust syntax, no look-around: linear time)."""
 
     check: Literal["pattern"] = "pattern"
     column: str
     pattern: str
+    """At most 1000 characters."""
+    match: Literal["full", "search"] = "full"
+    """full: from start to end; search: anywhere in the text."""
 
 
 class LengthRule(RuleBase):
@@ -82,6 +89,14 @@ class LengthRule(RuleBase):
     column: str
     min: int | None = Field(None, ge=0)
     max: int | None = Field(None, ge=0)
+
+    @model_validator(mode="after")
+    def _has_bound(self) -> LengthRule:
+        if self.min is None and self.max is None:
+            raise ValueError("a length needs min, max or both")
+        if self.min is not None and self.max is not None and self.min > self.max:
+            raise ValueError("min is greater than max")
+        return self
 
 
 class ExpressionRule(RuleBase):
@@ -103,7 +118,11 @@ class FreshnessRule(RuleBase):
 
 
 class UniqueRule(RuleBase):
-    """No two records may share these values. Needs all rows: not for a fused task."""
+    """No two records of a task's inputs may share these values. Needs all rows: not for a fused task.
+
+    Null equals null, but a record whose values are all null is left alone. Records that another rule sets aside
+    do not count.
+    """
 
     check: Literal["unique"] = "unique"
     columns: tuple[str, ...] = Field(min_length=1)

@@ -15,7 +15,7 @@ class HashMask(Spec):
     method: Literal["hash"] = "hash"
     key: str
     """Name of the connection whose password is the key."""
-    domain: str = "default"
+    domain: str = Field("default", pattern=r"^[A-Za-z0-9_.:-]{1,64}$")
     """Values are joinable inside a domain, never across domains."""
 
 
@@ -25,7 +25,7 @@ class TokenizeMask(Spec):
     method: Literal["tokenize"] = "tokenize"
     key: str
     """Name of the connection whose password is the key."""
-    domain: str = "default"
+    domain: str = Field("default", pattern=r"^[A-Za-z0-9_.:-]{1,64}$")
     """Values are joinable inside a domain, never across domains."""
 
 

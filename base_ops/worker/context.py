@@ -58,9 +58,18 @@ class Context:
 
     @cached_property
     def input_results(self) -> list[Result]:
-        """The Results this work builds on, read from the lake (never from XCom)."""
+        """The Results this work builds on, read from the lake (never from XCom).
+
+        `…/result.json#2` is that Result with its output number 2 alone: the share of one mapped task.
+        """
+        return [self._input_result(uri) for uri in self.request.inputs]
+
+    def _input_result(self, uri: str) -> Result:
+        whole, mark, number = uri.rpartition("#")
+        one = bool(mark) and number.isdigit() and whole.endswith(".json")
         store = self.lake.store
-        return [Result.model_validate(store.read_json(store.path_of(uri))) for uri in self.request.inputs]
+        result = Result.model_validate(store.read_json(store.path_of(whole if one else uri)))
+        return result.model_copy(update={"outputs": [result.outputs[int(number)]]}) if one else result
 
     @cached_property
     def inputs(self) -> list[DataRef]:

@@ -24,6 +24,7 @@ from base_ops.core.outcomes import Outcome
 from base_ops.core.protocol import ErrorInfo, Request, Result, StepResult, check_balance
 from base_ops.core.settings import Settings, load_settings
 from base_ops.core.spec import Spec, parse_spec
+from base_ops.worker import failpoints
 from base_ops.worker.failpoints import arm, failpoint
 
 
@@ -93,9 +94,16 @@ def run(request: Request, settings: Settings, piped: Mapping[str, Any] | None = 
             log.error("The Result cannot be written to %s: %s", request.result_uri, error)
             result.status = Outcome.TRANSIENT
         failpoint("result.after")
+    if settings.failpoint == "record":
+        log.info("failpoints passed: %s", " ".join(sorted(failpoints.seen)))
     counts = result.counts
     log.info(
-        "%s: %d rows in, %d out, %d quarantined, %.1f s", result.status, counts.rows_in, counts.rows_out, counts.quarantined, result.seconds
+        "%s: %d rows in, %d out, %d quarantined, %.1f s",
+        result.status,
+        counts.rows_in,
+        counts.rows_out,
+        counts.quarantined,
+        result.seconds,
     )
     return result
 
@@ -158,9 +166,13 @@ def classify(error: BaseException) -> BaseOpsError:
         return error
     name = type(error).__name__
     if name == "PanicException":
-        return BaseOpsError(f"The polars engine panicked: {error}", code="engine_panic", todo="report it with the object's sha256")
+        return BaseOpsError(
+            f"The polars engine panicked: {error}", code="engine_panic", todo="report it with the object's sha256"
+        )
     if isinstance(error, MemoryError):
-        return Transient("The job ran out of memory", code="out_of_memory", todo="give it more memory or smaller objects")
+        return Transient(
+            "The job ran out of memory", code="out_of_memory", todo="give it more memory or smaller objects"
+        )
     if isinstance(error, FileNotFoundError):
         return BadInput(f"A file is not there: {error.filename or error}", code="file_not_found")
     if isinstance(error, PermissionError):

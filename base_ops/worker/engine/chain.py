@@ -127,13 +127,14 @@ class Chain:
 
     def _unit(self, item: Input) -> tuple[Manifest, bool]:
         spec_dump = [s.model_dump(mode="json", exclude={"source", "target"}) for s in self.specs]
+        key_parts = [getattr(s, "key_parts", None) for s in self.steps]
         if self.target is not None and not self.target.startswith(STAGING):
             return self._to_file(item), False
         dataset = self.target.removeprefix(STAGING) if self.target else item.ref.name
         key = commit_key(
             f"staging/{dataset}",
             [item.ref.id],
-            [spec_dump, [s.agent for s in self.steps], item.add, item.read, item.ref.source, item.ref.slice],
+            [spec_dump, [s.agent for s in self.steps], key_parts, item.add, item.read, item.ref.source, item.ref.slice],
             self.ctx.code_version,
         )
         with self.ctx.lake.work(dataset, key) as work:
@@ -185,7 +186,11 @@ class Chain:
         if store.is_local:
             Path(store.url).mkdir(parents=True, exist_ok=True)
         with ExitStack() as stack:
-            scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix=".base-ops-", dir=store.url if store.is_local else None)))
+            scratch = Path(
+                stack.enter_context(
+                    tempfile.TemporaryDirectory(prefix=".base-ops-", dir=store.url if store.is_local else None)
+                )
+            )
             quarantine = Quarantine(store, f"{name}.quarantine/{attempt}", scratch, self.ctx.request.sensitive_columns)
             members = item.open(stack, scratch)
             member = next(members)
@@ -211,7 +216,9 @@ class Chain:
             columns=done.columns,
         )
 
-    def _pass(self, item: Input, member: Member, local: Path, kind: str, quarantine: Quarantine, *, keep_pointer: bool) -> PassResult:
+    def _pass(
+        self, item: Input, member: Member, local: Path, kind: str, quarantine: Quarantine, *, keep_pointer: bool
+    ) -> PassResult:
         return run_pass(
             member.reader,
             self.steps,

@@ -27,6 +27,8 @@ class Stage:
     plan: Plan
     counts: Counts = field(default_factory=Counts)
     violations: dict[str, int] = field(default_factory=dict)
+    decided: dict[str, int] = field(default_factory=dict)
+    """Rows on which a check came to a verdict, true or false."""
     observed: dict[str, Any] = field(default_factory=dict)
     seconds: float = 0.0
 
@@ -52,10 +54,12 @@ class Stage:
 
     def _check(self, frame: pl.DataFrame, number: int, object_uri: str, quarantine: Quarantine) -> pl.DataFrame:
         checks = self.plan.checks
-        flags = frame.select(c.violated.fill_null(False).alias(f"r{i}") for i, c in enumerate(checks))
+        verdicts = frame.select(c.violated.alias(f"r{i}") for i, c in enumerate(checks))
+        flags = verdicts.select(pl.all().fill_null(False))
         sums = flags.sum().row(0)
-        for check, violated in zip(checks, sums, strict=True):
+        for check, violated, undecided in zip(checks, sums, verdicts.null_count().row(0), strict=True):
             self.violations[check.rule] = self.violations.get(check.rule, 0) + violated
+            self.decided[check.rule] = self.decided.get(check.rule, 0) + frame.height - undecided
         rejecting = [i for i, c in enumerate(checks) if c.severity == "reject" and sums[i]]
         if not rejecting:
             return frame
@@ -80,6 +84,20 @@ class Stage:
                     code="blocked_by_rule",
                     where=f"{object_uri}, {self.violations[check.rule]} records so far",
                     todo="correct the source, or set the rule's on_failure to quarantine or flag",
+                )
+
+    def refuse_by_share(self, object_uri: str) -> None:
+        """Called at the end: rules that tolerate violations up to a share of the rows they decided on."""
+        for check in self.plan.checks:
+            broken, decided = self.violations.get(check.rule, 0), self.decided.get(check.rule, 0)
+            if check.max_share is not None and broken > (check.max_share + 1e-9) * decided:
+                raise BadInput(
+                    f"The rule {check.rule!r} is broken too often: {check.reason}",
+                    code="too_many_violations",
+                    where=object_uri,
+                    expected=f"at most {check.max_share:.2%} of the rows it decides on",
+                    found=f"{broken} of {decided}",
+                    todo="correct the source, or the rule's max_failure_share",
                 )
 
 
@@ -124,7 +142,7 @@ def run_pass(
         stage.observed.clear()
         for column, inputs in stage.plan.column_inputs.items():
             lineage[column] = [origin for name in inputs for origin in lineage.get(name, [])]
-            transformed[column] = step.action
+            transformed[column] = stage.plan.transformations.get(column, step.action)
         stages.append(stage)
     if not keep_pointer:
         empty = empty.drop(POINTER)
@@ -136,6 +154,8 @@ def run_pass(
 
     write_batches(frames(), empty.schema, target, kind, write)
     failpoint("pass.written")
+    for stage in stages:
+        stage.refuse_by_share(object_uri)
     findings = [*reader.findings, *(f for stage in stages for f in stage.plan.findings)]
     columns = [
         ColumnLineage(

@@ -34,6 +34,10 @@ class Check:
     severity: Literal["reject", "flag"] = "reject"
     block: bool = False
     """One violation refuses the whole input."""
+    max_share: float | None = None
+    """More violations than this share of the rows decided (violated is not null) refuse the whole input."""
+    detail: pl.Expr | None = None
+    """Text appended to the reason of each row, e.g. where its double is."""
 
 
 @dataclass(frozen=True)
@@ -56,10 +60,15 @@ class Plan:
     findings: tuple[Finding, ...] = ()
     column_inputs: dict[str, list[str]] = field(default_factory=dict)
     """Column lineage of what `transforms` makes: output column → input columns; unnamed columns are passed on."""
+    transformations: dict[str, str] = field(default_factory=dict)
+    """What is done to a column, for lineage, e.g. mask:hash; default: the step's action."""
 
 
 class Step(Protocol):
-    """A row-wise agent bound to its spec."""
+    """A row-wise agent bound to its spec.
+
+    It may have `key_parts` (JSON): what changes its output besides the spec, and so belongs to the commit key.
+    """
 
     agent: str
     action: str

@@ -12,7 +12,14 @@ from polars.io.plugins import register_io_source
 from base_ops.core.errors import ConfigError, did_you_mean
 from base_ops.data_ingestion.specs import WriteSpec
 
-SUFFIXES = {".parquet": "parquet", ".csv": "csv", ".ndjson": "ndjson", ".jsonl": "ndjson", ".json": "json", ".arrow": "arrow"}
+SUFFIXES = {
+    ".parquet": "parquet",
+    ".csv": "csv",
+    ".ndjson": "ndjson",
+    ".jsonl": "ndjson",
+    ".json": "json",
+    ".arrow": "arrow",
+}
 
 
 def format_of(target: str, spec: WriteSpec) -> str:
@@ -30,12 +37,24 @@ def format_of(target: str, spec: WriteSpec) -> str:
     return SUFFIXES[suffix]
 
 
-def write_batches(frames: Iterator[pl.DataFrame], schema: pl.Schema, path: Path, kind: str, spec: WriteSpec) -> None:
-    """Write all frames to `path`, in order. The first exception that `frames` raises is raised here, unchanged."""
+def write_batches(
+    frames: Iterator[pl.DataFrame],
+    schema: pl.Schema,
+    path: Path,
+    kind: str,
+    spec: WriteSpec,
+    rows_per_group: int | None = None,
+) -> None:
+    """Write all frames to `path`, in order. The first exception that `frames` raises is raised here, unchanged.
+
+    With `rows_per_group`, the bytes of a Parquet file do not depend on how the rows are cut into frames.
+    """
     failure: list[BaseException] = []
     started = False
 
-    def source(columns: list[str] | None, _predicate: Any, _rows: int | None, _size: int | None) -> Iterator[pl.DataFrame]:
+    def source(
+        columns: list[str] | None, _predicate: Any, _rows: int | None, _size: int | None
+    ) -> Iterator[pl.DataFrame]:
         nonlocal started
         if started:  # a plan that asks twice would read a one-pass source twice
             raise RuntimeError("the source of a pass was opened twice")
@@ -49,18 +68,18 @@ def write_batches(frames: Iterator[pl.DataFrame], schema: pl.Schema, path: Path,
 
     lazy = register_io_source(source, schema=schema)
     try:
-        _sink(lazy, path, kind, spec)
+        _sink(lazy, path, kind, spec, rows_per_group)
     except BaseException as error:
         if failure:
             raise failure[0] from None
         raise error
 
 
-def _sink(lazy: pl.LazyFrame, path: Path, kind: str, spec: WriteSpec) -> None:
+def _sink(lazy: pl.LazyFrame, path: Path, kind: str, spec: WriteSpec, rows_per_group: int | None) -> None:
     compression: Any = spec.compression
     if kind == "parquet":
         level = spec.compression_level if spec.compression in ("zstd", "gzip") else None
-        lazy.sink_parquet(path, compression=compression, compression_level=level)
+        lazy.sink_parquet(path, compression=compression, compression_level=level, row_group_size=rows_per_group)
     elif kind == "csv":
         lazy.sink_csv(path)
     elif kind == "ndjson":

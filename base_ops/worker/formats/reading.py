@@ -92,5 +92,7 @@ class StagedReader(Reader):
         for start in range(0, rows, _ROWS_PER_BATCH):
             frame = self._lazy.slice(start, _ROWS_PER_BATCH).collect(engine="in-memory")
             if not self._has_pointer:
-                frame = frame.with_columns(pl.int_range(start + 1, start + 1 + frame.height, dtype=pl.Int64).alias(POINTER))
+                frame = frame.with_columns(
+                    pl.int_range(start + 1, start + 1 + frame.height, dtype=pl.Int64).alias(POINTER)
+                )
             yield Batch(frame.select(*self.schema, POINTER))

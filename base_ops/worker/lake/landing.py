@@ -16,6 +16,7 @@ import uuid
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from itertools import pairwise
 from pathlib import Path
 
 from pydantic import Field, JsonValue
@@ -73,6 +74,7 @@ class History:
         self.last = 0
         self.cursor: JsonValue = None
         self._seen: set[tuple[str, str]] = set()
+        self._names: dict[str, set[str]] = {}
         self._newest: dict[str, LandedObject] = {}
         self._wholes: dict[str, dict[str, str]] = {}
         for entry in entries:
@@ -86,6 +88,7 @@ class History:
         for item in entry.objects:
             if item.replay_of is None:
                 self._seen.add((item.path, item.sha256))
+                self._names.setdefault(item.sha256, set()).add(item.path)
                 self._newest[item.path] = item
                 arrived.setdefault(item.whole, {})[item.path] = item.sha256
         self._wholes.update(arrived)
@@ -93,6 +96,10 @@ class History:
     def newest(self, path: str) -> LandedObject | None:
         """The object that arrived last under this name."""
         return self._newest.get(path)
+
+    def twins(self, item: LandedObject) -> bool:
+        """Whether the same bytes arrived before under another name."""
+        return bool(self._names.get(item.sha256, set()) - {item.path})
 
     def new_objects(self, objects: Iterable[LandedObject], mode: str) -> list[LandedObject]:
         """Those that the log does not yet have, by path.
@@ -133,7 +140,7 @@ class Landing:
         """
         names = (name.rsplit("/", 1)[1] for name in self.store.list(f"{self.folder}/_log"))
         numbers = sorted(int(match[1]) for name in names if (match := _ENTRY.fullmatch(name)))
-        for before, number in zip(numbers, numbers[1:], strict=False):
+        for before, number in pairwise(numbers):
             if number != before + 1:
                 raise BadInput(
                     f"The landing log of {self.source} has lost entry {before + 1}",

@@ -62,14 +62,23 @@ class Quarantine:
         if rows:
             self._add(step, pl.DataFrame(rows, schema=SCHEMA, orient="row"))
 
-    def add_failed(self, step: int, object_uri: str, rows: pl.DataFrame, flags: pl.DataFrame, checks: Sequence[Check]) -> None:
+    def add_failed(
+        self, step: int, object_uri: str, rows: pl.DataFrame, flags: pl.DataFrame, checks: Sequence[Check]
+    ) -> None:
         """Rows that broke checks: `flags` has one Boolean column per check, in order, same height as `rows`."""
         names = flags.columns
         pick = pl.coalesce(*(pl.when(pl.col(n)).then(pl.lit(i)) for i, n in enumerate(names)))
         first = flags.select(pick.alias("i"))["i"]
-        reasons = flags.select(
+        details = rows.select(
+            c.detail.alias(f"d_{n}") for n, c in zip(names, checks, strict=True) if c.detail is not None
+        )
+        said = [
+            pl.lit(c.reason) if c.detail is None else pl.lit(c.reason) + pl.col(f"d_{n}").fill_null("")
+            for n, c in zip(names, checks, strict=True)
+        ]
+        reasons = flags.hstack(details).select(
             pl.concat_str(
-                *(pl.when(pl.col(n)).then(pl.lit(c.reason)) for n, c in zip(names, checks, strict=True)),
+                *(pl.when(pl.col(n)).then(text) for n, text in zip(names, said, strict=True)),
                 separator="; ",
                 ignore_nulls=True,
             ).alias("reason")
@@ -125,3 +134,15 @@ def read_quarantine(store: Store, folder: str) -> pl.DataFrame:
     if not frames:
         raise FileNotFoundError(store.uri(folder))
     return pl.concat(frames)
+
+
+def quarantine_folders(store: Store) -> list[str]:
+    """Every quarantine folder of the lake that a published manifest names."""
+    found = []
+    for dataset in store.folders("quarantine"):
+        for key in store.folders(f"quarantine/{dataset}"):
+            manifest = store.try_read_json(f"staging/{dataset}/{key}/_manifest.json")
+            if manifest is not None:
+                folder = f"quarantine/{dataset}/{key}/{manifest['attempt']}"
+                found += [folder] if store.list(folder) else []
+    return found

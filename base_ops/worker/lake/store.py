@@ -85,7 +85,9 @@ class Store:
             folder = Path(self.uri(path))
             if not folder.is_dir():
                 return []
-            return sorted(f"{path}/{e.name}" for e in os.scandir(folder) if e.is_file() and not e.name.startswith(".tmp-"))
+            return sorted(
+                f"{path}/{e.name}" for e in os.scandir(folder) if e.is_file() and not e.name.startswith(".tmp-")
+            )
         try:
             found = self.fs.ls(self.uri(path), detail=True)
         except FileNotFoundError:

@@ -69,8 +69,14 @@ def make(tmp_path: Path, reader: Frames, steps: list, *, sensitive: tuple[str, .
     store = Store(str(tmp_path / "lake"))
     quarantine = Quarantine(store, "quarantine/d/k/a", tmp_path, sensitive)
     done = run_pass(
-        reader, steps, tmp_path / "out", object_uri="lake://object", dataset="src",
-        kind=kind, write=WriteSpec(), quarantine=quarantine,
+        reader,
+        steps,
+        tmp_path / "out",
+        object_uri="lake://object",
+        dataset="src",
+        kind=kind,
+        write=WriteSpec(),
+        quarantine=quarantine,
     )
     refs = quarantine.finish()
     rejected = read_quarantine(store, "quarantine/d/k/a") if refs else pl.DataFrame()
@@ -129,7 +135,13 @@ def test_an_error_of_the_reader_arrives_unchanged(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("kind", "read"),
-    [("parquet", pl.read_parquet), ("csv", pl.read_csv), ("ndjson", pl.read_ndjson), ("json", pl.read_json), ("arrow", pl.read_ipc)],
+    [
+        ("parquet", pl.read_parquet),
+        ("csv", pl.read_csv),
+        ("ndjson", pl.read_ndjson),
+        ("json", pl.read_json),
+        ("arrow", pl.read_ipc),
+    ],
 )
 def test_every_sink_writes_the_same_rows(tmp_path: Path, kind: str, read) -> None:
     make(tmp_path, Frames([frame([1, 2]), frame([3], start=3)]), [Hide()], kind=kind)
@@ -138,7 +150,9 @@ def test_every_sink_writes_the_same_rows(tmp_path: Path, kind: str, read) -> Non
 
 @settings(max_examples=25, deadline=None)
 @given(st.lists(st.lists(st.none() | st.integers(-5, 150), max_size=6), min_size=1, max_size=5))
-def test_any_split_into_batches_gives_the_same_rows_and_counts(tmp_path_factory: pytest.TempPathFactory, parts: list[list[int | None]]) -> None:
+def test_any_split_into_batches_gives_the_same_rows_and_counts(
+    tmp_path_factory: pytest.TempPathFactory, parts: list[list[int | None]]
+) -> None:
     flat = [x for part in parts for x in part]
     starts = [1 + sum(len(p) for p in parts[:n]) for n in range(len(parts))]
     tmp_path = tmp_path_factory.mktemp("pass")

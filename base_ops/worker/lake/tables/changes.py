@@ -99,7 +99,7 @@ class Comparer:
         self._refuse_lost_columns(part)
         return self._differences(part, folder)
 
-    def rewrite(self, path: Path, schema: pl.Schema, target: Path) -> Path:
+    def rewrite(self, path: Path, schema: pl.Schema, target: Path) -> Path | None:
         """A data file again, with the table's present types."""
         self._view("o", [(path, schema)], meta=True)
         return self._write("FROM o", target)
@@ -137,7 +137,9 @@ class Comparer:
         selects = []
         for path, schema in files:
             columns = [
-                f"CAST({_quoted(column)} AS {kind}) AS {_quoted(column)}" if column in schema else f"NULL::{kind} AS {_quoted(column)}"
+                f"CAST({_quoted(column)} AS {kind}) AS {_quoted(column)}"
+                if column in schema
+                else f"NULL::{kind} AS {_quoted(column)}"
                 for column, kind in self._types.items()
                 if meta or column not in ROW_META
             ]
@@ -158,9 +160,7 @@ class Comparer:
         return path
 
     def _numbers(self, query: str) -> tuple[int, ...]:
-        row = self._connection.execute(query).fetchone()
-        assert row is not None
-        return tuple(int(value) for value in row)
+        return tuple(int(value) for value in self._connection.execute(query).fetchall()[0])
 
     def _count(self, name: str) -> int:
         return self._numbers(f"SELECT count(*) FROM {name}")[0]
@@ -182,7 +182,9 @@ class Comparer:
         ).fetchone()
         if row is None:
             return
-        shown = ("***" if name in self._rules.sensitive else value for name, value in zip(self._rules.key, row, strict=False))
+        shown = (
+            "***" if name in self._rules.sensitive else value for name, value in zip(self._rules.key, row, strict=False)
+        )
         named = ", ".join(f"{name}={value}" for name, value in zip(self._rules.key, shown, strict=True))
         raise BadInput(
             "A key is there more than once",
@@ -198,7 +200,9 @@ class Comparer:
         if not names:
             return
         counts = self._numbers(f"SELECT {', '.join(f'count({_quoted(name)})' for name in names)} FROM o")
-        lost = [f"{name}: table {self._data[name]}, new none" for name, count in zip(names, counts, strict=True) if count]
+        lost = [
+            f"{name}: table {self._data[name]}, new none" for name, count in zip(names, counts, strict=True) if count
+        ]
         if lost:
             raise BadInput(
                 "Columns that hold values are gone from the new data",
@@ -210,14 +214,14 @@ class Comparer:
             )
 
 
-def read_schema(path: Path, where: str, *, prove: bool = True) -> pl.Schema:
+def read_schema(path: Path, where: str) -> pl.Schema:
     """A new file's columns in the types a table holds.
 
     Raises:
         BadInput: unsupported_type, also for timestamps that are no whole microseconds.
     """
-    found = incoming(pl.read_parquet_schema(path), where)
-    if prove and found.ns:
+    found = incoming(pl.Schema(pl.read_parquet_schema(path)), where)
+    if found.ns:
         broken = (pl.col(name).dt.timestamp("ns").mod(1000).ne(0).any().alias(name) for name in found.ns)
         for name, is_broken in pl.scan_parquet(path).select(*broken).collect().row(0, named=True).items():
             if is_broken:
@@ -241,11 +245,15 @@ def sql_types(connection: duckdb.DuckDBPyConnection, schema: pl.Schema) -> dict[
 def database(scratch: Path, memory_limit_mb: int, threads: int) -> Iterator[duckdb.DuckDBPyConnection]:
     """A DuckDB that spills to `scratch`."""
     spill = scratch / "spill"
-    config = {"memory_limit": f"{max(64, memory_limit_mb // 2)}MiB", "temp_directory": str(spill), "TimeZone": "UTC"}
+    config: dict[str, str | bool | int | float | list[str]] = {
+        "memory_limit": f"{max(64, memory_limit_mb // 2)}MiB",
+        "temp_directory": str(spill),
+    }
     if threads:
-        config["threads"] = str(threads)
+        config["threads"] = threads
     connection = duckdb.connect(":memory:", config=config)
     try:
+        connection.execute("SET TimeZone = 'UTC'")
         yield connection
     finally:
         connection.close()

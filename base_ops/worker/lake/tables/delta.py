@@ -19,8 +19,9 @@ import json
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
+from urllib.parse import unquote
 
 import polars as pl
 from deltalake import CommitProperties, DeltaTable, Schema, TableFeatures, Transaction
@@ -36,7 +37,7 @@ _PARTITION_BY = [CURRENT, SLICE]
 _CONFIGURATION = {"delta.logRetentionDuration": "interval 3650 days", "delta.enableExpiredLogCleanup": "false"}
 
 
-class CommitConflict(Exception):
+class CommitConflictError(Exception):
     """Somebody else committed first: look at the table again."""
 
 
@@ -73,6 +74,7 @@ class DeltaLog:
     def __init__(self, store: Store, folder: str) -> None:
         self.store = store
         self.folder = folder
+        self._infos: dict[int, dict[str, Any]] = {}
         self.uri = store.uri(folder).replace("s3a://", "s3://", 1)
 
     def open(self) -> DeltaTable | None:
@@ -107,7 +109,12 @@ class DeltaLog:
 
         Read from the log file itself: DeltaTable.history() misnumbers versions when somebody commits meanwhile.
         """
-        with self.store.open(f"{self.folder}/_delta_log/{version:020d}.json") as lines:
+        if version not in self._infos:
+            self._infos[version] = self._read_info(f"{self.folder}/_delta_log/{version:020d}.json")
+        return self._infos[version]
+
+    def _read_info(self, path: str) -> dict[str, Any]:
+        with self.store.open(path) as lines:
             for line in lines:
                 if b'"commitInfo"' in line and "commitInfo" in (action := json.loads(line)):
                     return dict(action["commitInfo"])
@@ -118,7 +125,7 @@ class DeltaLog:
         if parameters.get("version") is not None:
             return int(parameters["version"])
         table = DeltaTable(self.uri, storage_options=storage_options())
-        table.load_as_version(str(parameters["datetime"]))
+        table.load_as_version(_restored_moment(parameters))
         return min(table.version(), version - 1)
 
     # -- writing
@@ -127,7 +134,7 @@ class DeltaLog:
         """Make the table with its first files, in one commit.
 
         Raises:
-            CommitConflict: somebody made it meanwhile.
+            CommitConflictError: somebody made it meanwhile.
         """
         try:
             create_table_with_add_actions(
@@ -143,7 +150,7 @@ class DeltaLog:
         except DeltaError as error:
             if self.open() is None:
                 raise
-            raise CommitConflict from error
+            raise CommitConflictError from error
 
     def commit(
         self,
@@ -158,7 +165,7 @@ class DeltaLog:
         """Add files, and remove the current files of the slices in `replaced` (or all files), in one commit.
 
         Raises:
-            CommitConflict: somebody else committed since `table` was opened.
+            CommitConflictError: somebody else committed since `table` was opened.
         """
         filters = None if replace_all else [(CURRENT, "=", "true"), (SLICE, "in", list(replaced))]
         overwrites = bool(replaced) or replace_all or pl.Schema(table.schema()) != schema
@@ -172,7 +179,7 @@ class DeltaLog:
                 commit_properties=_properties(commit),
             )
         except CommitFailedError as error:
-            raise CommitConflict from error
+            raise CommitConflictError from error
 
     def allow_naive_timestamps(self, table: DeltaTable) -> bool:
         """Switch on the table feature that timestamps without a zone need; True where it was off.
@@ -185,17 +192,24 @@ class DeltaLog:
         try:
             table.alter.add_feature(TableFeatures.TimestampWithoutTimezone, allow_protocol_versions_increase=True)
         except CommitFailedError as error:
-            raise CommitConflict from error
+            raise CommitConflictError from error
         return True
 
 
-def current_files(table: DeltaTable) -> pl.DataFrame:
+def data_files(table: DeltaTable | None) -> pl.DataFrame:
     """Files of a table: path (inside the table's folder), rows, `_current`, `_slice`."""
-    frame = pl.DataFrame(table.get_add_actions(flatten=True))
-    columns = [pl.col(f"partition.{name}").cast(kind).alias(name) for name, kind in PARTITION.items()]
+    frame = pl.DataFrame() if table is None else pl.DataFrame(table.get_add_actions(flatten=True))
     if frame.is_empty():
         return pl.DataFrame(schema={"path": pl.String, "rows": pl.Int64, **PARTITION})
-    return frame.select("path", pl.col("num_records").alias("rows"), *columns).sort("path")
+    columns = [pl.col(f"partition.{name}").cast(kind).alias(name) for name, kind in PARTITION.items()]
+    path = pl.col("path").map_elements(unquote, pl.String)  # the log holds paths URL-encoded
+    return frame.select(path, pl.col("num_records").alias("rows"), *columns).sort("path")
+
+
+def _restored_moment(parameters: dict[str, Any]) -> datetime:
+    """delta-rs notes down milliseconds, Spark a text."""
+    value = str(parameters.get("datetime") or parameters.get("timestamp"))
+    return datetime.fromtimestamp(int(value) / 1000, UTC) if value.isdigit() else datetime.fromisoformat(value)
 
 
 def _commit_of(info: dict[str, Any], version: int) -> Commit | None:
@@ -212,7 +226,8 @@ def _commit_of(info: dict[str, Any], version: int) -> Commit | None:
         )
     except (KeyError, ValueError, TypeError) as error:
         raise BaseOpsError(
-            f"Version {version} of the table has commit metadata that cannot be read: {error}", code="bad_commit_metadata"
+            f"Version {version} of the table has commit metadata that cannot be read: {error}",
+            code="bad_commit_metadata",
         ) from None
 
 

@@ -12,10 +12,24 @@ from urllib.parse import quote
 import pyarrow.parquet as pq
 from deltalake.transaction import AddAction
 
+from base_ops.core.errors import ConfigError
 from base_ops.worker.lake.store import Store
 from base_ops.worker.lake.tables.schema import CURRENT, LINEAGE, SLICE
 
 _LONGEST_TEXT = 64
+_LONGEST_SLICE = 200
+
+
+def check_slice(name: str) -> str:
+    """Refuse what Delta or Hive read as "no value", and what is too long for the name of a folder."""
+    if name in ("", "__HIVE_DEFAULT_PARTITION__") or len(quote(name, safe="")) > _LONGEST_SLICE:
+        raise ConfigError(
+            f"{name[:_LONGEST_SLICE]!r} cannot be the name of a slice",
+            code="bad_slice",
+            expected=f"a text of at most {_LONGEST_SLICE} characters, URL-encoded",
+            todo="correct the source's `slice`",
+        )
+    return name
 
 
 def put_file(store: Store, folder: str, local: Path, slice_name: str, *, current: bool) -> AddAction:
@@ -50,7 +64,9 @@ def statistics(path: Path) -> dict[str, Any]:
         if not found or any(s is None or not s.has_null_count for s in found):
             continue
         nulls[leaf.name] = sum(s.null_count for s in found)
-        bounds = _bounds([s for s, g in zip(found, range(len(found)), strict=True) if s.null_count < footer.row_group(g).num_rows])
+        bounds = _bounds(
+            [s for s, g in zip(found, range(len(found)), strict=True) if s.null_count < footer.row_group(g).num_rows]
+        )
         if bounds:
             lows[leaf.name], highs[leaf.name] = bounds
     return {"numRecords": footer.num_rows, "minValues": lows, "maxValues": highs, "nullCount": nulls}
@@ -61,10 +77,10 @@ def _bounds(statistics: list[Any]) -> tuple[Any, Any] | None:
         return None
     try:
         low, high = min(s.min for s in statistics), max(s.max for s in statistics)
-    except (OverflowError, ValueError):  # dates Python does not know
+        if isinstance(low, datetime):
+            return _milliseconds(low), _milliseconds(high, up=True)
+    except (OverflowError, ValueError):  # moments Python does not know
         return None
-    if isinstance(low, datetime):
-        return _milliseconds(low), _milliseconds(high, up=True)
     if isinstance(low, date):
         return low.isoformat(), high.isoformat()
     if isinstance(low, int) and not isinstance(low, bool):
@@ -74,7 +90,7 @@ def _bounds(statistics: list[Any]) -> tuple[Any, Any] | None:
     return None
 
 
-def _milliseconds(moment: datetime, *, up: bool = False) -> str | None:
+def _milliseconds(moment: datetime, *, up: bool = False) -> str:
     """ISO 8601 in milliseconds, rounded outwards."""
     rest = moment.microsecond % 1000
     if rest:

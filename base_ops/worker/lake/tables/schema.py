@@ -62,7 +62,7 @@ class Evolution:
     added: tuple[str, ...] = ()
     widened: tuple[str, ...] = ()
     missing: dict[str, tuple[str, ...]] = field(default_factory=dict)
-    """Per slice, table columns that its new files do not have."""
+    """Per slice, table columns that its new files do not even name."""
 
 
 def incoming(schema: pl.Schema, where: str) -> Incoming:
@@ -80,9 +80,7 @@ def incoming(schema: pl.Schema, where: str) -> Incoming:
                 where=where,
                 todo="rename it in the step before",
             )
-        if dtype == pl.Null:
-            continue
-        held = _held(dtype)
+        held = dtype if dtype == pl.Null else _held(dtype)
         if held is None:
             raise BadInput(
                 f"A table cannot hold the type of column {name!r}",
@@ -93,7 +91,9 @@ def incoming(schema: pl.Schema, where: str) -> Incoming:
             )
         types[name] = held
     _refuse_twins(types, where)
-    return Incoming(pl.Schema(types), tuple(n for n, t in schema.items() if isinstance(t, pl.Datetime) and t.time_unit == "ns"))
+    return Incoming(
+        pl.Schema(types), tuple(n for n, t in schema.items() if isinstance(t, pl.Datetime) and t.time_unit == "ns")
+    )
 
 
 def evolve(table: Mapping[str, pl.DataType] | None, files: Sequence[tuple[str, pl.Schema]], mode: str) -> Evolution:
@@ -113,6 +113,8 @@ def evolve(table: Mapping[str, pl.DataType] | None, files: Sequence[tuple[str, p
     for _, schema in files:
         for name, dtype in schema.items():
             old = data.get(name)
+            if dtype == pl.Null:
+                continue  # no value fits any type; a column of its own it becomes with its first value
             if old is None:
                 if frozen:
                     faults.append(f"{name}: not in the table, new {dtype}")
@@ -128,7 +130,9 @@ def evolve(table: Mapping[str, pl.DataType] | None, files: Sequence[tuple[str, p
         raise BadInput(
             "The new data does not fit the table's schema",
             code="incompatible_schema",
-            expected="the same columns" if mode == "none" else "the same types; new columns and wider integers are welcome",
+            expected="the same columns"
+            if mode == "none"
+            else "the same types; new columns and wider integers are welcome",
             found="; ".join(dict.fromkeys(faults)),
             todo="convert the columns in the step before, or store the data as another dataset",
         )
@@ -160,8 +164,8 @@ def _held(dtype: pl.DataType) -> pl.DataType | None:
         inner = _held_inside(dtype.inner)
         return None if inner is None else pl.List(inner)
     if isinstance(dtype, pl.Struct):
-        fields = {f.name: _held_inside(f.dtype) for f in dtype.fields}
-        return pl.Struct(fields) if fields and None not in fields.values() else None
+        fields = [pl.Field(f.name, held) for f in dtype.fields if (held := _held_inside(f.dtype)) is not None]
+        return pl.Struct(fields) if fields and len(fields) == len(dtype.fields) else None
     return _EXACT.get(type(dtype), dtype if isinstance(dtype, _HELD) else None)
 
 

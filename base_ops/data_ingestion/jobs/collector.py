@@ -1,0 +1,241 @@
+"""data_ingestion.collector: fetch what is new from a source into its landing zone, exactly once.
+
+Input: a source. Output: references to the landed objects that the dataset has not consumed yet, also those of
+earlier runs. One log entry per collect that brought something new; killed at any point, a rerun misses nothing
+and doubles nothing, since bytes are named by content and the cursor moves in the entry that lands them.
+"""
+
+from __future__ import annotations
+
+import re
+import threading
+import time
+from dataclasses import dataclass, field
+from datetime import UTC
+
+from pydantic import JsonValue
+
+from base_ops.core.errors import ConfigError, Transient
+from base_ops.core.ids import fingerprint
+from base_ops.core.protocol import Counts, DataRef, Finding, Lineage, StepResult
+from base_ops.data_ingestion.specs import CollectorSpec, SourceSpec
+from base_ops.worker.backoff import Clock
+from base_ops.worker.connectors import open_connector
+from base_ops.worker.connectors.base import Fetched, Report, Site
+from base_ops.worker.connectors.cursor import furthest
+from base_ops.worker.context import Context, JobOutput
+from base_ops.worker.failpoints import failpoint
+from base_ops.worker.lake.landing import History, LandedObject, Landing, LandingEntry
+
+AGENT = "data_ingestion.collector"
+_RACES = 20
+_NOT_A_NAME = re.compile(r"[^A-Za-z0-9_.\-]+|\.\.+")
+
+
+def run(spec: CollectorSpec, ctx: Context) -> JobOutput:
+    """Collect; see the module.
+
+    Raises:
+        BadInput, Transient, ConfigError, Denied: naming source and object or URL path, never a credential.
+    """
+    return collect(spec, ctx, Clock())
+
+
+def collect(spec: CollectorSpec, ctx: Context, clock: Clock) -> JobOutput:
+    """`run` with a clock of one's own."""
+    began, landing = time.monotonic(), ctx.landing(spec.source.id)
+    before = landing.history()
+    with landing.scratch() as scratch:
+        basket = Basket(landing, spec.source)
+        site = Site(
+            source=spec.source,
+            scratch=scratch,
+            connection=ctx.secrets.connection(spec.source.connection) if spec.source.connection else None,
+            mode=spec.mode,
+            window=_window(spec, ctx),
+            clock=clock,
+            env=ctx.settings.env,
+        )
+        report = open_connector(site).fetch(before, basket.keep)
+    new, lost = _commit(site, landing, before, basket.objects, report)
+    after = landing.history()
+    outputs = _hand_on(spec, ctx, landing, after.last)
+    step = _account(site, report, basket, before, after, new, outputs)
+    step.seconds = time.monotonic() - began
+    return JobOutput(
+        steps=[step],
+        outputs=outputs,
+        lineage=Lineage(inputs=[spec.source.id], outputs=[landing.folder]),
+        considered={spec.source.id: after.last},
+        adopted=lost and not new,
+        cursor_before=before.cursor,
+        cursor_after=after.cursor,
+    )
+
+
+@dataclass
+class Basket:
+    """Takes complete objects, from any thread, and stores their bytes; nothing is visible before the log says so."""
+
+    landing: Landing
+    source: SourceSpec
+    objects: list[LandedObject] = field(default_factory=list)
+    bytes: int = 0
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def keep(self, fetched: Fetched) -> None:
+        failpoint("collector.after_download")
+        stored = self.landing.move_bytes(fetched.local, fetched.sha256, fetched.suffix)
+        item = LandedObject(
+            path=fetched.path,
+            stored=stored,
+            sha256=fetched.sha256,
+            bytes=fetched.bytes,
+            slice=slice_name(self.source.slice, fetched.labels),
+            labels=fetched.labels,
+            etag=fetched.etag,
+            modified=fetched.modified,
+            part_of=fetched.part_of,
+        )
+        with self._lock:
+            self.objects.append(item)
+            self.bytes += fetched.bytes
+
+
+def slice_name(template: str, captures: dict[str, str]) -> str:
+    """The template with its captures put in, as a name: slices become parts of paths and keys.
+
+    Raises:
+        ConfigError: a capture that the path does not have.
+    """
+
+    def value(match: re.Match[str]) -> str:
+        if match[1] not in captures:
+            raise ConfigError(
+                f"slice names {{{match[1]}}}, which files.path does not capture",
+                code="unknown_capture",
+                where="source.slice",
+                found=f"captures: {', '.join(sorted(captures)) or 'none'}",
+            )
+        return captures[match[1]]
+
+    text = _NOT_A_NAME.sub("_", re.sub(r"\{([a-z_][a-z0-9_]*)\}", value, template))
+    if not text[:1].isalnum():
+        text = "x" + text
+    return text if len(text) <= 128 else f"{text[:111]}-{fingerprint(text)[:16]}"
+
+
+def _window(spec: CollectorSpec, ctx: Context) -> tuple[str, str] | None:
+    if spec.mode != "window":
+        return None
+    start, end = ctx.identity.window_start, ctx.identity.window_end
+    if start is None or end is None or spec.source.http is None:
+        raise ConfigError(
+            f"source {spec.source.id}: there is no window to collect",
+            code="no_window",
+            where="spec.mode",
+            expected="a source over http with window_params, and a run with a data interval",
+            found="a run without one" if spec.source.http else "a source of files",
+        )
+    return start, end
+
+
+def _commit(
+    site: Site, landing: Landing, history: History, objects: list[LandedObject], report: Report
+) -> tuple[list[LandedObject], bool]:
+    """Log what is new in one entry: (its objects, whether another attempt came between).
+
+    A lost number means: look again. If the cursor was moved meanwhile, the other attempt fetched what we fetched,
+    and ours is dropped; objects that it logged are not logged again.
+    """
+    cursor, by_cursor = history.cursor, site.source.http is not None and site.source.http.cursor_field is not None
+    for race in range(_RACES):
+        new = history.new_objects(objects, site.source.mode)
+        doubled = by_cursor and site.mode == "incremental" and history.cursor != cursor
+        if not new or doubled:
+            return [], race > 0
+        entry = LandingEntry(
+            sequence=history.last + 1,
+            source=site.source.id,
+            objects=new,
+            mode=site.source.mode,
+            cursor_before=history.cursor if site.window is None else None,
+            cursor_after=furthest(history.cursor, report.cursor_after) if site.window is None else None,
+            window=site.window,
+            attempt=landing.attempt,
+            landed_at=site.clock.now().astimezone(UTC).isoformat(),
+        )
+        if _append(landing, entry, site.clock):
+            return new, race > 0
+        history = landing.history()
+    raise Transient(
+        f"source {site.source.id}: other attempts kept taking the next number of its landing log",
+        code="landing_contention",
+        where=landing.store.uri(f"{landing.folder}/_log"),
+        todo="collect a source from one pipeline at a time",
+    )
+
+
+def _append(landing: Landing, entry: LandingEntry, clock: Clock) -> bool:
+    """False also while another attempt's put of the same number is still under way (S3 says so)."""
+    try:
+        return landing.append(entry)
+    except Transient as error:
+        if error.code != "create_conflict":
+            raise
+        clock.sleep(0.5)
+        return False
+
+
+def _hand_on(spec: CollectorSpec, ctx: Context, landing: Landing, last: int) -> list[DataRef]:
+    """What the dataset has not consumed, the newest state of each object."""
+    consumed = _consumed(spec, ctx)
+    return [ref for ref in landing.effective(upto=last) if ref.sequence > consumed]
+
+
+def _consumed(spec: CollectorSpec, ctx: Context) -> int:
+    """The landing log number up to which the dataset's table has taken this source in."""
+    if spec.dataset is None or spec.reprocess:
+        return 0
+    from base_ops.worker.lake.tables import Tables
+
+    return int(Tables(ctx.lake.store).consumed(spec.dataset).get(spec.source.id, 0))
+
+
+def _account(
+    site: Site,
+    report: Report,
+    basket: Basket,
+    before: History,
+    after: History,
+    new: list[LandedObject],
+    outputs: list[DataRef],
+) -> StepResult:
+    source = site.source.id
+    twins = sorted(item.path for item in new if before.twins(item))
+    counts: dict[str, JsonValue] = {
+        "objects_new": len(new),
+        "objects_unchanged": report.unchanged + len(basket.objects) - len(new),
+        "pages": report.pages,
+        "requests": report.requests,
+        "retries": report.retries,
+    }
+    findings, events = report.all_findings(), [_event("collection_completed", source, counts)]
+    if not new:
+        findings.append(Finding(code="nothing_new", message=f"{source} has nothing that was not landed before"))
+    if twins:
+        message = f"{len(twins)} new objects hold the same bytes as earlier ones of another name, e.g. {twins[0]!r}"
+        findings.append(Finding(code="duplicate_found", severity="warning", message=message))
+        events.append(_event("duplicate_found", source, {"objects": len(twins)}))
+    return StepResult(
+        agent=AGENT,
+        action="collect_data_from_source",
+        counts=Counts(bytes_in=basket.bytes, bytes_out=sum(item.bytes for item in new)),
+        observations={**counts, "handed_on": len(outputs), "considered": {source: after.last}},
+        findings=findings,
+        events=events,
+    )
+
+
+def _event(kind: str, source: str, data: dict[str, JsonValue]) -> dict[str, JsonValue]:
+    return {"type": kind, "subject": source, "data": data}

@@ -1,0 +1,199 @@
+"""From a pipeline's file to a checked Pipeline: every fault with its file, line and key."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from base_ops.core.errors import ConfigError, did_you_mean
+from base_ops.core.ids import AgentId, check_name
+from base_ops.core.spec import check, parse_spec, spec_type
+from base_ops.core.yamlio import YamlDocument, load_yaml
+from base_ops.orchestration.pipeline import Pipeline, ResultsOf, TaskModel
+
+ANY_PLACEHOLDER = re.compile(r"\$\{([^}]*)\}")
+
+
+@dataclass
+class LoadedPipeline:
+    """A pipeline, the document it came from, and its sources."""
+
+    document: YamlDocument
+    model: Pipeline
+    config_dir: Path
+
+    @cached_property
+    def sources(self) -> list[dict[str, Any]]:
+        """The configurations of `sources`, in order, each checked in its own file."""
+        return [self._source(number, given) for number, given in enumerate(self.model.sources)]
+
+    def fault(self, what: str, *path: str | int, code: str = "bad_pipeline", todo: str = "") -> ConfigError:
+        """A ConfigError that names file, line and key."""
+        return ConfigError(what, code=code, where=self.document.where(*path), todo=todo)
+
+    def instances(self, name: str) -> list[tuple[str, list[dict[str, Any]]]] | None:
+        """What a task is mapped over at parse: (item, [{agent, spec}, …]) each; None if it is not mapped so.
+
+        Raises:
+            ConfigError: a `${…}` that means nothing here, or a spec that is wrong for its agent.
+        """
+        task = self.model.tasks[name]
+        if task.for_each == "source":
+            if not self.sources:
+                raise self.fault(f"{name!r} is for each source, but there are no sources", "tasks", name, "for_each")
+            scopes = [(str(source["id"]), {"source": source}) for source in self.sources]
+        elif isinstance(task.for_each, list):
+            scopes = [(_label(item, number), {"item": item}) for number, item in enumerate(task.for_each)]
+        else:
+            return None
+        return [(item, self.parts(name, scope)) for item, scope in scopes]
+
+    def parts(self, name: str, scope: Mapping[str, Any] | None = None) -> list[dict[str, Any]]:
+        """The steps of a task with its placeholders filled in, each spec checked for its agent."""
+        filled = []
+        for agent, spec, path in self.model.tasks[name].parts:
+            here = ("tasks", name, *path)
+            body = self._fill(spec, scope or {}, here)
+            self._check_spec(agent, body, here)
+            filled.append({"agent": agent, "spec": body})
+        return filled
+
+    def _check_spec(self, agent: str, spec: Mapping[str, Any], here: tuple[str | int, ...]) -> None:
+        where = (*here[:-1], "agent")
+        try:
+            known = AgentId.parse(agent)
+            spec_type(known)
+            where = here
+            parse_spec(known, spec, rendered=False)
+        except ConfigError as error:
+            raise self.fault(error.what, *where, *error.loc, code=error.code, todo=error.todo) from None
+
+    def _fill(self, value: Any, scope: Mapping[str, Any], here: tuple[str | int, ...]) -> Any:
+        """Replace `${name}` and `${name.key}`: a text that is nothing else becomes the value itself."""
+        if isinstance(value, Mapping):
+            return {key: self._fill(item, scope, (*here, key)) for key, item in value.items()}
+        if isinstance(value, (list, tuple)):
+            return [self._fill(item, scope, (*here, number)) for number, item in enumerate(value)]
+        if not isinstance(value, str):
+            return value
+        whole = ANY_PLACEHOLDER.fullmatch(value)
+        if whole:
+            return self._look_up(whole[1], scope, here)
+        return ANY_PLACEHOLDER.sub(lambda found: str(self._look_up(found[1], scope, here)), value)
+
+    def _look_up(self, name: str, scope: Mapping[str, Any], here: tuple[str | int, ...]) -> Any:
+        value: Any = scope
+        for key in name.split("."):
+            if not isinstance(value, Mapping) or key not in value:
+                known = f"{did_you_mean(key, map(str, value))}" if isinstance(value, Mapping) and value else ""
+                raise self.fault(
+                    f"${{{name}}} means nothing here. {known}".strip(),
+                    *here,
+                    code="unknown_placeholder",
+                    todo="give the task for_each: source (for ${source}) or a list (for ${item})" if not known else "",
+                )
+            value = value[key]
+        return value
+
+    def _source(self, number: int, given: str | Mapping[str, Any]) -> dict[str, Any]:
+        if isinstance(given, str):
+            folder = self.config_dir / "data_ingestion" / "sources"
+            known = sorted(path.stem for path in folder.glob("*.yaml"))
+            if given not in known:
+                raise self.fault(
+                    f"The source {given!r} is not known. {did_you_mean(given, known)}",
+                    *("sources", number),
+                    code="unknown_source",
+                    todo=f"write {folder / given}.yaml",
+                )
+            document = load_yaml(folder / f"{given}.yaml")
+            return _check_source(document, document.data, ())
+        return _check_source(self.document, given, ("sources", number))
+
+
+def load_pipeline(path: Path, config_dir: Path) -> LoadedPipeline:
+    """Read and check one file, all but the specs, which `instances` and `parts` check as they are built.
+
+    Raises:
+        ConfigError: naming file, line and key.
+    """
+    document = load_yaml(path)
+    if not isinstance(document.data, dict):
+        raise ConfigError(f"{path.name} holds no pipeline", code="bad_pipeline", where=f"{path}, line 1")
+    raw = {"dag_id": path.stem, **document.data}
+    try:
+        model = check(Pipeline, raw, path.name, noun="pipeline")
+    except ConfigError as error:
+        raise ConfigError(error.what, code=error.code, where=document.where(*_in_document(raw, error.loc))) from None
+    loaded = LoadedPipeline(document, model, config_dir)
+    _check_wiring(loaded)
+    return loaded
+
+
+def before(task: TaskModel) -> list[str]:
+    """Ids of the tasks right before a task."""
+    mapped = [task.for_each.results_of] if isinstance(task.for_each, ResultsOf) else []
+    return list(dict.fromkeys([*mapped, *task.after]))
+
+
+def _check_wiring(loaded: LoadedPipeline) -> None:
+    tasks = loaded.model.tasks
+    for name, task in tasks.items():
+        try:
+            check_name(name, "task")
+        except ConfigError as error:
+            raise loaded.fault(error.what, "tasks", name, code=error.code) from None
+        for other in before(task):
+            key = "after" if other in task.after else "for_each"
+            if other not in tasks:
+                raise loaded.fault(
+                    f"{name!r} comes after {other!r}, which is no task. {did_you_mean(other, set(tasks) - {name})}",
+                    *("tasks", name, key),
+                    code="unknown_task",
+                )
+    _check_cycle(loaded)
+
+
+def _check_cycle(loaded: LoadedPipeline) -> None:
+    left = {name: set(before(task)) for name, task in loaded.model.tasks.items()}
+    while free := [name for name, needs in left.items() if not needs]:
+        for name in free:
+            del left[name]
+        for needs in left.values():
+            needs.difference_update(free)
+    if left:
+        name = next(iter(left))
+        raise loaded.fault(f"The tasks {', '.join(left)} wait for each other", "tasks", name, "after", code="cycle")
+
+
+def _check_source(document: YamlDocument, raw: Any, path: tuple[str | int, ...]) -> dict[str, Any]:
+    from base_ops.data_ingestion.specs import SourceSpec
+
+    name = raw.get("id", "?") if isinstance(raw, dict) else "?"
+    try:
+        check(SourceSpec, raw, f"source {name}", rendered=False, noun="source")
+    except ConfigError as error:
+        raise ConfigError(error.what, code=error.code, where=document.where(*path, *error.loc)) from None
+    return dict(raw)
+
+
+def _in_document(raw: Any, loc: tuple[str | int, ...]) -> tuple[str | int, ...]:
+    """The part of a pydantic location that is a path in the document (unions add names of their own)."""
+    path: list[str | int] = []
+    for key in loc:
+        try:
+            raw = raw[key]
+        except (KeyError, IndexError, TypeError):
+            return (*path, key) if key == loc[-1] and isinstance(raw, dict) else tuple(path)
+        path.append(key)
+    return tuple(path)
+
+
+def _label(item: Any, number: int) -> str:
+    if isinstance(item, Mapping):
+        return str(item.get("id") or item.get("name") or number)
+    return str(item)

@@ -1,0 +1,95 @@
+"""After a job: what the rest of the platform is told. Asset events, metrics, and the state database.
+
+None of it may fail a task whose data is published: what cannot be told now is found again by `sweep_lake`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+from base_ops.core.protocol import Result
+from base_ops.core.settings import Settings
+from base_ops.orchestration.lake import find_results, read_result
+
+if TYPE_CHECKING:
+    from airflow.sdk.definitions.context import Context
+
+
+def publish(context: Context, result: Result, result_uri: str, settings: Settings, log: Any) -> None:
+    """Tell metrics and the state database how a job ended and, if it is green, its assets' consumers."""
+    emit_metrics(result)
+    if result.status.is_green:
+        annotate_assets(context, result, result_uri)
+    try:
+        _record(settings.state, result, result_uri)
+    except Exception as error:  # whatever a database driver raises
+        log.warning(
+            "The run is done, but the state database did not take its events (%s); a sweep will add them.",
+            type(error).__name__,
+        )
+
+
+def annotate_assets(context: Mapping[str, Any], result: Result, result_uri: str) -> None:
+    """Give the Asset event of each outlet the row counts of the dataset of its name (else of the whole task)."""
+    outlets = getattr(context.get("task"), "outlets", None) or []
+    for asset in outlets:
+        refs = [ref for ref in result.outputs if ref.name == asset.name]
+        known = [ref.rows for ref in refs if ref.rows is not None]
+        versions = [ref.version for ref in refs if ref.version is not None]
+        context["outlet_events"][asset].extra.update(
+            {
+                "rows": sum(known) if known else result.counts.rows_out,
+                "quarantined": result.counts.quarantined,
+                "status": str(result.status),
+                "version": max(versions) if versions else None,
+                "adopted": result.adopted,
+                "result_uri": result_uri,
+            }
+        )
+
+
+def emit_metrics(result: Result) -> None:
+    """Counters and timings through Airflow's own metrics (StatsD or OpenTelemetry), as pods live too briefly."""
+    from airflow.sdk.observability import stats
+
+    for step in result.steps:
+        module, _, agent = step.agent.partition(".")
+        tags = {"module": module, "agent": agent, "action": step.action}
+        stats.incr("base_job_runs_total", tags={**tags, "outcome": str(result.status)})
+        stats.incr("base_records_in_total", step.counts.rows_in, tags=tags)
+        stats.incr("base_records_out_total", step.counts.rows_out, tags=tags)
+        stats.incr("base_records_quarantined_total", step.counts.quarantined, tags=tags)
+        stats.incr("base_bytes_in_total", step.counts.bytes_in, tags=tags)
+        seconds = result.seconds if len(result.steps) == 1 else step.seconds
+        stats.timing("base_job_duration_seconds", timedelta(seconds=seconds), tags=tags)
+
+
+def sweep_lake(settings: Settings) -> int:
+    """Record every Result of the lake that the state database does not know; returns how many events were new."""
+    from base_ops.state import StateStore
+    from base_ops.state.record import sweep
+
+    store = StateStore(settings.state)
+    try:
+        known = store.known_attempts()
+        uris = [uri for uri in find_results(f"{settings.lake}/runs") if _attempt_of(uri) not in known]
+        return sweep(store, ((uri, result) for uri in uris if (result := read_result(uri)) is not None))
+    finally:
+        store.close()
+
+
+def _record(state_url: str, result: Result, result_uri: str) -> None:
+    from base_ops.state import StateStore  # SQLAlchemy: not at parse
+    from base_ops.state.record import record
+
+    store = StateStore(state_url)
+    try:
+        record(store, result, result_uri)
+    finally:
+        store.close()
+
+
+def _attempt_of(uri: str) -> str:
+    return uri.rsplit("/", 2)[1].split("-", 1)[1]

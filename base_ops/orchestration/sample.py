@@ -1,0 +1,35 @@
+"""The sample market around a pipeline: a local server started before its tasks and stopped whatever happened."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from airflow.sdk import setup, teardown
+
+
+def start_sample() -> str:
+    """Start the sample server; returns its URL."""
+    from base_ops import sample
+    from base_ops.core.settings import load_settings
+
+    return str(sample.start(load_settings().home.absolute()).url)
+
+
+def stop_sample() -> None:
+    """Stop the sample server, if it runs."""
+    from base_ops import sample
+    from base_ops.core.settings import load_settings
+
+    sample.stop(load_settings().home.absolute())
+
+
+def wrap_in_sample(tasks: list[Any]) -> None:
+    """Make starting and stopping the server the setup and teardown of all agent tasks.
+
+    A teardown does not count for the run's state, so it hides no failure.
+    """
+    start = setup(start_sample)()
+    stop = teardown(stop_sample)()
+    for task in tasks:
+        start >> task >> stop
+    start >> stop

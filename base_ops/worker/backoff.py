@@ -1,0 +1,83 @@
+"""Waiting and trying again: one clock, one back-off, one loop, for everything that talks to the outside."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import TypeVar
+
+from base_ops.core.errors import Transient
+
+T = TypeVar("T")
+
+
+class Clock:
+    """The time and the only way to wait; tests hand in one that does not."""
+
+    def now(self) -> datetime:
+        return datetime.now(UTC)
+
+    def sleep(self, seconds: float) -> None:
+        time.sleep(seconds)
+
+
+@dataclass(frozen=True)
+class Backoff:
+    """Exponential waits: `base_s` × `factor` ^ n, at most `max_s`, spread by ± `jitter` (a share)."""
+
+    base_s: float = 1.0
+    factor: float = 2.0
+    max_s: float = 30.0
+    jitter: float = 0.1
+
+    def wait_s(self, failures: int) -> float:
+        """Seconds to wait after that many failures in a row (from 1)."""
+        exact = min(self.max_s, self.base_s * self.factor ** min(failures - 1, 64))
+        return exact * random.uniform(1 - self.jitter, 1 + self.jitter)  # noqa: S311 - spreads load, guards nothing
+
+
+def retry_after_s(header: str | None, now: datetime) -> float | None:
+    """Seconds that a Retry-After header asks for (RFC 9110 §10.2.3: a number or an HTTP date); None if unreadable."""
+    if header is None:
+        return None
+    text = header.strip()
+    if text.isascii() and text.isdigit():
+        return float(text[:12])
+    try:
+        moment = parsedate_to_datetime(text)
+    except (ValueError, OverflowError, TypeError, IndexError):  # the parser raises them all on odd texts
+        return None
+    if moment.tzinfo is None:
+        moment = moment.replace(tzinfo=UTC)
+    return max(0.0, (moment - now).total_seconds())
+
+
+def retry(
+    call: Callable[[], T],
+    *,
+    tries: int,
+    backoff: Backoff,
+    clock: Clock,
+    longest_wait_s: float,
+    on_retry: Callable[[], None] = lambda: None,
+) -> T:
+    """Call until it succeeds, `tries` times at most; only Transient is tried again.
+
+    A Transient that names `retry_after_s` is waited for that long, and passed on at once where that is more
+    than `longest_wait_s`.
+    """
+    failures = 0
+    while True:
+        try:
+            return call()
+        except Transient as error:
+            failures += 1
+            asked = error.retry_after_s
+            if failures >= tries or (asked is not None and asked > longest_wait_s):
+                raise
+            on_retry()
+            clock.sleep(backoff.wait_s(failures) if asked is None else asked)

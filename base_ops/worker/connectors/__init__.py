@@ -1,0 +1,50 @@
+"""Connectors: how objects are fetched, one module per protocol (`local`, `s3`, `http`, …).
+
+A new protocol is one module here, named like the scheme of its URLs, with a class `CONNECTOR` that fits
+`base.Connector`.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import re
+from pathlib import Path
+
+from base_ops.core.errors import ConfigError, did_you_mean
+from base_ops.data_ingestion.specs import SourceSpec
+from base_ops.worker.connectors.base import Connector, Site
+
+_SCHEME = re.compile(r"([a-z][a-z0-9]*)://")
+_SHARED = {"__init__", "base", "cursor", "files", "paging", "pattern", "web"}
+
+
+def known_protocols() -> list[str]:
+    """Names of the connectors in this folder."""
+    return sorted(f.stem for f in Path(__file__).parent.glob("*.py") if f.stem not in _SHARED)
+
+
+def protocol_of(source: SourceSpec) -> str:
+    """The name of the connector that a source needs."""
+    if source.files is None:
+        return "http"
+    scheme = _SCHEME.match(source.files.path)
+    return {"file": "local"}.get(scheme[1], scheme[1]) if scheme else "local"
+
+
+def open_connector(site: Site) -> Connector:
+    """The connector of a source.
+
+    Raises:
+        ConfigError: no connector for its protocol, or one whose library is not installed.
+    """
+    protocol, known = protocol_of(site.source), known_protocols()
+    if protocol not in known or (site.source.files is not None and protocol == "http"):
+        raise ConfigError(
+            f"source {site.source.id}: no connector for {protocol}://. {did_you_mean(protocol, known)}",
+            code="unknown_protocol",
+            where="source.files.path",
+            todo="a new protocol is one module in base_ops/worker/connectors/",
+        )
+    connector: Connector = importlib.import_module(f"{__name__}.{protocol}").CONNECTOR(site)
+    return connector

@@ -1,0 +1,87 @@
+"""Arrow IPC, the file (Feather 2) and the stream form."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.ipc as ipc
+
+from base_ops.core.errors import BadInput
+from base_ops.core.protocol import Finding
+from base_ops.data_ingestion.specs import ReadSpec
+from base_ops.worker.engine.plan import Reader
+from base_ops.worker.formats.base import ByteSource
+from base_ops.worker.formats.columnar import ArrowReader, cut_off, ends_of, local_file, refusing
+
+_MAGIC = b"ARROW1"
+_CONTINUATION = b"\xff\xff\xff\xff"
+_END = _CONTINUATION + bytes(4)
+_MAX_METADATA = 1 << 28
+
+
+class ArrowFormat:
+    """Apache Arrow IPC."""
+
+    name = "arrow"
+    suffixes = (".arrow", ".feather", ".ipc", ".arrows")
+
+    def sniff(self, head: bytes, name: str) -> float:
+        """The file form has magic bytes; a stream begins with a message's length."""
+        return 1.0 if head.startswith(_MAGIC) else 0.9 if _is_stream(head) else 0.0
+
+    def read(self, source: ByteSource, spec: ReadSpec) -> Reader:
+        file, name = local_file(source), source.name
+        head, tail, length = ends_of(file, 8)
+        if length == 0:
+            raise BadInput(f"{name} is empty", code="empty_object", where=name)
+        if head.startswith(_MAGIC):
+            if not tail.endswith(_MAGIC) or length < 18:
+                cut_off(name, "ARROW1 at the end")
+            return _read_file(file, name, spec)
+        if not _is_stream(head):
+            raise BadInput(f"{name} is not Arrow IPC", code="not_this_format", where=name, expected="ARROW1 in front")
+        reader = _read_stream(file, name, spec)
+        if tail != _END:  # allowed, so no error; but a stream cut between two batches looks just the same
+            message = f"{name} has no end marker: it may be cut off"
+            reader.findings.append(Finding(code="no_end_marker", severity="warning", message=message))
+        return reader
+
+
+def _is_stream(head: bytes) -> bool:
+    if head[:4] != _CONTINUATION or len(head) < 8:
+        return False
+    size = int.from_bytes(head[4:8], "little", signed=True)
+    return size == 0 or (0 < size < _MAX_METADATA and size % 8 == 0)
+
+
+def _read_file(file: Any, name: str, spec: ReadSpec) -> ArrowReader:
+    def batches() -> Iterator[pa.RecordBatch]:
+        for number in range(opened.num_record_batches):
+            yield opened.get_batch(number)
+
+    with refusing(name):
+        opened = ipc.open_file(_native(file))
+        return ArrowReader(name, opened.schema, batches, spec)
+
+
+def _read_stream(file: Any, name: str, spec: ReadSpec) -> ArrowReader:
+    def batches() -> Iterator[pa.RecordBatch]:
+        try:
+            yield from opened
+        except OSError as error:
+            if error.errno is None and "Expected to be able to read" in str(error):
+                cut_off(name, "the rest of a batch")
+            raise
+
+    with refusing(name):
+        opened = ipc.open_stream(_native(file))
+        return ArrowReader(name, opened.schema, batches, spec)
+
+
+def _native(file: Any) -> Any:
+    return pa.OSFile(str(file)) if not hasattr(file, "read") else file
+
+
+FORMAT = ArrowFormat()

@@ -1,0 +1,254 @@
+"""What the columnar formats share: Arrow batches from files nobody vouches for, as polars frames, unchanged.
+
+Every batch is validated in full before polars sees it: polars takes over Arrow memory unchecked, where text that is
+no UTF-8 or an offset beyond its buffer is undefined behaviour. Types polars would change in silence (it lets seconds
+wrap and drops repeated keys of maps) are cast by Arrow first, which checks; types that cannot be kept are refused.
+"""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+import zoneinfo
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NoReturn
+
+import polars as pl
+import pyarrow as pa
+
+from base_ops.core.errors import BadInput
+from base_ops.core.protocol import Finding
+from base_ops.data_ingestion.specs import ReadSpec
+from base_ops.worker.engine.plan import POINTER, Batch, Rejected
+from base_ops.worker.formats.base import ByteSource
+from base_ops.worker.formats.declared import BadRow, Column, Columns, decoded
+
+BATCH_ROWS = 1 << 17
+BATCH_BYTES = 64 << 20
+_DAYS = (-96_465_292, 95_026_236)
+"""The days polars' calendar reaches (years -262143 to 262142); beyond, its date functions panic."""
+_TEXTS = (pa.types.is_string, pa.types.is_large_string)
+_AS_THEY_ARE = (
+    *_TEXTS,
+    pa.types.is_string_view,
+    pa.types.is_null,
+    pa.types.is_binary,
+    pa.types.is_large_binary,
+    pa.types.is_fixed_size_binary,
+    pa.types.is_binary_view,
+)
+_UNITS_PER_DAY = {"ms": 86_400_000, "us": 86_400_000_000}
+
+
+class ArrowReader:
+    """A Reader over Arrow record batches of one schema."""
+
+    def __init__(
+        self, name: str, schema: pa.Schema, open_batches: Callable[[], Iterator[pa.RecordBatch]], spec: ReadSpec
+    ) -> None:
+        """Raises: BadInput where a column's type cannot be kept, or a declared column is not there."""
+        self._name, self._open = name, open_batches
+        self.findings: list[Finding] = []
+        names = self._names(schema.names)
+        self._types = [kept_type(field.type, f"{name}, column {field.name!r}") for field in schema]
+        self._target = pa.schema([pa.field(n, t) for n, t in zip(names, self._types, strict=True)])
+        source = pl.DataFrame(pl.from_arrow(pa.Table.from_batches([], schema=self._target))).schema
+        self._columns = Columns(source, _columns(source, spec, name))
+        self.schema = self._columns.schema
+
+    def _names(self, names: list[str]) -> list[str]:
+        """The columns' names; one that is taken (also by the engine's own column) gets a number."""
+        taken, found = {"", POINTER}, []
+        for name in names:
+            free, number = name, 2
+            while free in taken:
+                free, number = f"{name}_{number}", number + 1
+            if free != name:
+                message = f"a column {name!r} is named {free!r}, since the name is taken"
+                self.findings.append(Finding(code="renamed_column", message=message, data={"from": name, "to": free}))
+            taken.add(free)
+            found.append(free)
+        return found
+
+    def batches(self) -> Iterator[Batch]:
+        first = 1
+        with refusing(self._name):
+            for batch in self._open():
+                for start in range(0, batch.num_rows, BATCH_ROWS):
+                    part = batch.slice(start, BATCH_ROWS)
+                    yield self._batch(part, first)
+                    first += part.num_rows
+
+    def _batch(self, batch: pa.RecordBatch, first: int) -> Batch:
+        arrays, texts = self._checked(batch)
+        frame = pl.DataFrame(pl.from_arrow(pa.Table.from_arrays(arrays, schema=self._schema_of(texts)), rechunk=False))
+        pointers = pl.select(pl.int_range(first, first + batch.num_rows, dtype=pl.Int64).alias(POINTER))
+        frame = pointers.hstack(frame.get_columns())
+        broken: dict[int, BadRow] = {}
+        for name in texts:
+            made = decoded(frame[name])
+            for row in (made.is_null() & frame[name].is_not_null()).arg_true().to_list():
+                broken.setdefault(row, BadRow(row, "encoding", "the text is not UTF-8", name))
+            frame = frame.with_columns(made)
+        for row, column in _beyond_calendar(frame):
+            broken.setdefault(row, BadRow(row, "type", "the date is beyond the years -262143 to 262142", column))
+        if broken:
+            frame = frame.filter(~pl.int_range(pl.len()).is_in(list(broken)))
+        rejected = [Rejected(first + b.row, b.rule, b.reason, b.column) for b in broken.values()]
+        numbers = frame[POINTER]
+        frame, bad = self._columns.apply(frame)
+        rejected += [Rejected(numbers[b.row], b.rule, b.reason, b.column) for b in bad]
+        return Batch(frame.select(*self.schema, POINTER), sorted(rejected, key=lambda r: r.line))
+
+    def _checked(self, batch: pa.RecordBatch) -> tuple[list[pa.Array], list[str]]:
+        """The columns, validated and of the kept types; and the names of those with texts that are not UTF-8."""
+        arrays, texts = [], []
+        for field, array in zip(self._target, batch.columns, strict=True):
+            try:
+                array.validate(full=True)
+            except pa.ArrowInvalid as error:
+                if "UTF8" not in str(error) or not any(test(array.type) for test in _TEXTS):
+                    corrupt(self._name, f"column {field.name!r}: {error}")
+                array.validate()
+                texts.append(field.name)
+                arrays.append(array.cast(pa.large_binary()))
+                continue
+            arrays.append(array if array.type == field.type else _cast(array, field.type))
+        return arrays, texts
+
+    def _schema_of(self, texts: list[str]) -> pa.Schema:
+        return pa.schema([pa.field(f.name, pa.large_binary()) if f.name in texts else f for f in self._target])
+
+
+def _columns(source: pl.Schema, spec: ReadSpec, name: str) -> list[Column]:
+    if spec.columns is None:
+        return [Column(c, c) for c in source]
+    wanted = [Column(c.name, c.source_name or c.name, c.type, c.format, c.required) for c in spec.columns]
+    missing = [c.source for c in wanted if c.source not in source]
+    if missing:
+        raise BadInput(
+            f"{name} has no column {missing[0]!r}",
+            code="missing_column",
+            where=name,
+            found=f"the columns {', '.join(list(source)[:50])}",
+            todo="correct spec.read.columns, or the source",
+        )
+    return wanted
+
+
+def kept_type(type: pa.DataType, where: str) -> pa.DataType:
+    """The type to hand to polars so that every value is kept.
+
+    Raises:
+        BadInput: unsupported_type, where there is none.
+    """
+    is_ = pa.types
+    if isinstance(type, pa.BaseExtensionType):
+        return kept_type(type.storage_type, where)
+    if is_.is_dictionary(type):
+        return kept_type(type.value_type, where)
+    if is_.is_decimal(type):
+        if type.precision <= 38 and 0 <= type.scale <= type.precision:
+            return pa.decimal128(type.precision, type.scale)
+    elif is_.is_float16(type):
+        return pa.float32()
+    elif is_.is_timestamp(type):
+        return pa.timestamp("ms" if type.unit == "s" else type.unit, _zone(type.tz))
+    elif is_.is_duration(type):
+        return pa.duration("ms" if type.unit == "s" else type.unit)
+    elif is_.is_list(type) or is_.is_large_list(type) or is_.is_fixed_size_list(type):
+        return pa.large_list(kept_type(type.value_type, where))
+    elif is_.is_map(type):  # a map of polars drops repeated keys
+        entry = [pa.field("key", kept_type(type.key_type, where)), pa.field("value", kept_type(type.item_type, where))]
+        return pa.list_(pa.struct(entry))
+    elif is_.is_struct(type):
+        fields = [pa.field(f.name, kept_type(f.type, where)) for f in type]
+        if len({f.name for f in fields}) == len(fields):
+            return pa.struct(fields)
+    elif (is_.is_primitive(type) and not is_.is_interval(type)) or any(test(type) for test in _AS_THEY_ARE):
+        return type
+    raise BadInput(
+        f"The type {type} cannot be kept exactly",
+        code="unsupported_type",
+        where=where,
+        expected="numbers, decimals of up to 38 digits, text, bytes, dates, times, lists, structs or maps of these",
+        todo="have the source write another type, or leave the column out by declaring the others",
+    )
+
+
+def _zone(name: str | None) -> str | None:
+    """Zones polars knows stay; an offset or an unknown zone becomes UTC, which every instant is stored in anyway."""
+    return name if name is None or name in zoneinfo.available_timezones() else "UTC"
+
+
+def _cast(array: pa.Array, target: pa.DataType) -> pa.Array:
+    if isinstance(array, pa.ExtensionArray):
+        array = array.storage
+    return array if array.type == target else array.cast(target)
+
+
+def _beyond_calendar(frame: pl.DataFrame) -> Iterator[tuple[int, str]]:
+    """Rows and columns of dates that polars can hold, but not compute with."""
+    for column in frame.get_columns():
+        dtype = column.dtype
+        per_day = 1 if dtype == pl.Date else _UNITS_PER_DAY.get(getattr(dtype, "time_unit", ""), 0)
+        if not per_day or isinstance(dtype, pl.Duration):
+            continue
+        number = column.to_physical()
+        low, high = number.min(), number.max()
+        if low is None or (low >= _DAYS[0] * per_day and high <= _DAYS[1] * per_day):  # type: ignore[operator]
+            continue
+        for row in (~number.is_between(_DAYS[0] * per_day, _DAYS[1] * per_day)).fill_null(False).arg_true().to_list():
+            yield row, column.name
+
+
+def corrupt(name: str, found: str) -> NoReturn:
+    raise BadInput(
+        f"{name} is damaged", code="corrupt", where=name, found=found[:300].strip(), todo="fetch it again"
+    ) from None
+
+
+def cut_off(name: str, expected: str) -> NoReturn:
+    what = f"{name} is cut off"
+    raise BadInput(what, code="truncated", where=name, expected=expected, todo="fetch it again") from None
+
+
+@contextmanager
+def refusing(name: str) -> Iterator[None]:
+    """Whatever Arrow finds wrong with the bytes is BadInput; errors of the operating system stay what they are."""
+    try:
+        yield
+    except pa.ArrowCancelled:
+        raise
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
+        if isinstance(error, OSError) and error.errno is not None:
+            raise
+        corrupt(name, str(error))
+
+
+def local_file(source: ByteSource) -> Any:
+    """A path, or an unnamed temporary file with the object's bytes: columnar formats jump about in their files."""
+    if source.local is not None:
+        return source.local
+    copy = tempfile.TemporaryFile()  # noqa: SIM115 (closed with the reader)
+    with source.open() as file:
+        shutil.copyfileobj(file, copy, 1 << 20)
+    return copy
+
+
+def ends_of(file: Any, size: int) -> tuple[bytes, bytes, int]:
+    """The first and last `size` bytes of a local file, and its length."""
+    opened = file.open("rb") if isinstance(file, Path) else file
+    try:
+        length = opened.seek(0, 2)
+        opened.seek(0)
+        head = opened.read(size)
+        opened.seek(max(0, length - size))
+        return head, opened.read(size), length
+    finally:
+        if isinstance(file, Path):
+            opened.close()
+        else:
+            opened.seek(0)

@@ -1,0 +1,171 @@
+"""Columns of one delimited object: their types, and how each is read fastest without losing exactness."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+import polars as pl
+
+from base_ops.core.errors import BadInput, ConfigError
+from base_ops.core.protocol import Finding
+from base_ops.data_ingestion.specs import ColumnSpec, ReadSpec
+from base_ops.worker.engine.plan import POINTER
+from base_ops.worker.formats.delimited.infer import Guess, decimal_separator, infer
+from base_ops.worker.types import TimeUnit, dtype_of, unit_of
+
+_NATIVE = ("int64", "int32", "float64", "boolean")
+_ISO_EXACT = re.compile(r"\d{4}-\d\d-\d\d([T ])\d\d:\d\d:\d\d(?:\.(\d{3}|\d{6}|\d{9}))?(Z?)\Z")
+
+
+@dataclass
+class Column:
+    """One column of the output, in file order."""
+
+    name: str
+    type: str
+    format: str | None = None
+    unit: TimeUnit = "us"
+    decimal: str = "."
+    required: bool = False
+    declared: bool = False
+    native: bool = False
+    """Read by polars itself. Turned off for good once a block shows a null: only the text tells bad from empty."""
+    exact: str | None = None
+    """strptime format that most cells have, and that cannot bend a value (see `types`)."""
+    zulu: bool = False
+
+    @property
+    def dtype(self) -> pl.DataType:
+        return dtype_of(self.type, self.unit)
+
+    @property
+    def is_text(self) -> bool:
+        return self.type == "string"
+
+
+def name_columns(cells: list[str] | None, width: int) -> tuple[list[str], list[Finding]]:
+    """Names from the header's cells, or column_1 … where there is none; none is lost, none is there twice."""
+    if cells is None:
+        return [f"column_{i + 1}" for i in range(width)], []
+    names: list[str] = []
+    findings = []
+    taken = {POINTER}
+    wanted = {cell.strip() for cell in cells}
+    for index, cell in enumerate(cells):
+        name = base = cell.strip() or f"column_{index + 1}"
+        number = 2
+        while name in taken or (name != base and name in wanted):
+            name, number = f"{base}_{number}", number + 1
+        if name != cell.strip():
+            code = "duplicate_column" if cell.strip() else "unnamed_column"
+            message = f"column {index + 1} of the header, {cell.strip()!r}, is named {name!r}"
+            findings.append(Finding(code=code, message=message, severity="warning", data={"column": name}))
+        taken.add(name)
+        names.append(name)
+    return names, findings
+
+
+def plan_columns(
+    names: list[str], sample: pl.DataFrame, spec: ReadSpec, *, header: bool, source: str
+) -> tuple[list[Column], list[Finding]]:
+    """Decide every column's type and way of reading.
+
+    Args:
+        names: of the file's columns, in order.
+        sample: the same columns as text, null tokens and unquoted blanks already null.
+
+    Raises:
+        BadInput: a declared column is missing.
+        ConfigError: a declared type is not known.
+    """
+    declared = _match(names, spec, header=header, source=source)
+    decimal = spec.decimal or decimal_separator(sample)
+    columns, findings = [], []
+    for name, texts in zip(names, sample.iter_columns(), strict=True):
+        wish = declared.get(name)
+        cells = texts.filter(texts.is_not_null() & ~texts.is_in(list(spec.null_values)))
+        guess = Guess()
+        if wish is None or wish.type is None:
+            guess = infer(wish.name if wish else name, cells, decimal)
+            if guess.finding is not None:
+                findings.append(guess.finding)
+            if wish is None and spec.columns is not None:
+                data = {"column": name}
+                findings.append(Finding(code="extra_column", message=f"column {name!r} is not declared", data=data))
+        columns.append(_column(name, wish, guess, cells, decimal))
+    _check_names([c.name for c in columns])
+    return columns, findings
+
+
+def _check_names(names: list[str]) -> None:
+    twice = sorted({name for name in names if names.count(name) > 1 or name == POINTER})
+    if twice:
+        raise ConfigError(
+            f"read.columns gives the names {', '.join(twice)} to more than one column, or a reserved one",
+            code="duplicate_column",
+            where="read.columns",
+            expected=f"distinct names, other than {POINTER}, also from the columns that are not declared",
+        )
+
+
+def _match(names: list[str], spec: ReadSpec, *, header: bool, source: str) -> dict[str, ColumnSpec]:
+    """Declared columns by the file's names: by name under a header, else by place."""
+    wishes = spec.columns or ()
+    if not header:
+        if wishes and len(wishes) != len(names):
+            raise BadInput(
+                f"{source} has {len(names)} columns, {len(wishes)} are declared",
+                code="columns_differ",
+                where=source,
+                expected=", ".join(w.name for w in wishes),
+                found=f"{len(names)} cells in most records",
+            )
+        return dict(zip(names, wishes, strict=False))
+    found = {w.source_name or w.name: w for w in wishes}
+    missing = [name for name in found if name not in names]
+    if missing:
+        raise BadInput(
+            f"{source} lacks the declared columns {', '.join(missing)}",
+            code="missing_column",
+            where=f"{source}, header",
+            expected=", ".join(found),
+            found=", ".join(names),
+            todo="correct read.columns (source_name is the name in the file), or read.header",
+        )
+    return found
+
+
+def _column(name: str, wish: ColumnSpec | None, guess: Guess, cells: pl.Series, decimal: str) -> Column:
+    typed = wish is not None and wish.type is not None
+    type = wish.type if wish is not None and wish.type is not None else guess.type
+    format = wish.format if wish is not None and wish.format is not None else guess.format
+    unit = unit_of(cells) if typed and type.startswith("timestamp") else guess.unit
+    column = Column(
+        wish.name if wish else name, type, format, unit, decimal, bool(wish and wish.required), declared=typed
+    )
+    column.native = type in _NATIVE and _reads_natively(cells, column)
+    if type in ("date", "timestamp", "timestamp_utc"):
+        column.exact, column.zulu = _exact_format(column, cells)
+    _ = column.dtype  # refuses an unknown type
+    return column
+
+
+def _reads_natively(cells: pl.Series, column: Column) -> bool:
+    if column.decimal == "," and column.type == "float64":
+        return False
+    return not cells.str.contains(r"^$| $").any()
+
+
+def _exact_format(column: Column, cells: pl.Series) -> tuple[str | None, bool]:
+    if column.format is not None:
+        bending = ("%.f", "%f", "%z", "%:z", "%#z", "%+", "%c", "%s")
+        colon = "%S" not in column.format or ":%S" in column.format
+        return (column.format if colon and not any(b in column.format for b in bending) else None), False
+    if column.type == "date":
+        return "%Y-%m-%d", False
+    found = _ISO_EXACT.match(cells[0]) if len(cells) else None
+    if found is None or (found[3] and column.type == "timestamp"):
+        return None, False
+    fraction = f".%{len(found[2])}f" if found[2] else ""
+    return f"%Y-%m-%d{found[1]}%H:%M:%S{fraction}{found[3]}", bool(found[3])

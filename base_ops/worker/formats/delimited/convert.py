@@ -1,0 +1,200 @@
+"""Texts of one column to values, the fast way where it is exact, and the findings of what was not."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import date, datetime
+from uuid import uuid4
+
+import numpy as np
+import polars as pl
+
+from base_ops.worker.formats.delimited.blocks import Block
+from base_ops.worker.formats.delimited.columns import Column
+from base_ops.worker.formats.delimited.structure import Positions, as_array, occurs, places, tokens
+from base_ops.worker.types import bad_cells, parse_expr
+
+_EXACT_FLOAT = 2.0**53
+_NONE = np.zeros(0, np.int64)
+_SHOWN = 80
+_HAS_OFFSET = r"(Z|[+-]\d\d(:?\d\d)?) *$"
+
+
+class Converter:
+    def __init__(self, null_values: tuple[str, ...]) -> None:
+        self.nulls = [token for token in null_values if token]
+
+    # -- numbers that polars read itself
+
+    def is_doubtful(self, column: Column, value: pl.Series) -> bool:
+        """Whether the texts are needed to know what the values mean: a null, an infinity, too great an integer."""
+        if value.null_count():
+            return True
+        if column.type != "float64" or value.is_empty():
+            return False
+        top, bottom = value.max(), value.min()
+        return not (bottom > -_EXACT_FLOAT and top < _EXACT_FLOAT)  # type: ignore[operator]
+
+    def leading_zeros(self, block: Block, columns: list[Column]) -> dict[str, Positions]:
+        """Rows in which a column taken for numbers holds a name such as 007; declared columns may."""
+        dialect = block.dialect
+        numeric = [
+            (i, c) for i, c in enumerate(columns) if not c.declared and (c.dtype.is_numeric() or c.dtype.is_decimal())
+        ]
+        if not numeric:
+            return {}
+        zero, digit = (48, 48), (48, 57)
+        first = block.data.startswith(b"0")
+        if not first and not any(occurs(block.data, mark, zero, digit) for mark in separators(block)):
+            return {}
+        found, _ = tokens(block.data, dialect, quoted=block.quoted)
+        table = found.reshape(-1, len(columns))
+        array = np.append(as_array(block.data), np.zeros(2, np.uint8))
+        hits = {}
+        for index, column in numeric:
+            starts = table[:, index - 1] + 1 if index else np.concatenate(([0], table[:-1, -1] + 1))
+            if block.quoted:
+                starts = starts + (array[starts] == ord(dialect.plain_quote))
+            rows = np.flatnonzero((array[starts] == 48) & (array[starts + 1] - np.uint8(48) <= 9))
+            if len(rows):
+                hits[column.name] = rows
+        return hits
+
+    # -- texts
+
+    def convert(self, block: Block, column: Column, text: pl.Series) -> tuple[pl.Series, Positions]:
+        """Values of a text column, and the rows whose text is not one."""
+        value = self._fast(block, column, text)
+        if value.null_count() == text.null_count():
+            return value, _NONE
+        rest = text.is_not_null() & value.is_null()
+        rows = rest.arg_true()
+        texts = text.gather(rows)
+        slow = self._exact(column, texts)
+        value = value.scatter(rows, slow) if slow.null_count() < len(slow) else value
+        bad = bad_cells(column.name, texts, slow, self.nulls)
+        return value, rows.filter(bad).to_numpy().astype(np.int64)
+
+    def _exact(self, column: Column, text: pl.Series) -> pl.Series:
+        expr = parse_expr(column.name, column.type, column.format, column.decimal, column.unit)
+        value = text.to_frame().select(expr).to_series()
+        if column.declared:
+            return value
+        if column.type == "float64":
+            return _without_rounded(value, text)
+        if column.type == "timestamp_utc":  # a declaration may say that naive times are UTC, a guess may not
+            return pl.select(pl.when(text.str.contains(_HAS_OFFSET)).then(value).alias(column.name)).to_series()
+        return value
+
+    def _fast(self, block: Block, column: Column, text: pl.Series) -> pl.Series:
+        dtype = column.dtype
+        if dtype.is_integer():
+            return text.cast(dtype, strict=False)
+        if dtype == pl.Float64 and column.decimal == ".":
+            value = text.cast(dtype, strict=False)
+            return self._exact(column, text) if self._is_wide(value) else value
+        if column.exact is None or occurs(block.data, (58, 58), (54, 54), (48, 48)):
+            return self._exact(column, text)
+        value = _strptime(column, text, column.unit)
+        low, high = _years(_strptime(column, text, "us") if column.unit == "ns" else value)
+        if low < 1000 or (column.unit == "ns" and not 1678 <= low <= high <= 2261):
+            return self._exact(column, text)
+        return value
+
+    def _is_wide(self, value: pl.Series) -> bool:
+        top, bottom = value.max(), value.min()
+        return top is not None and not (bottom > -_EXACT_FLOAT and top < _EXACT_FLOAT)  # type: ignore[operator]
+
+    def has_null_tokens(self, block: Block) -> bool:
+        """Whether some cell may be a null token: a filter much cheaper than comparing every cell."""
+        array = as_array(block.data)
+        for first in {token.encode()[0] for token in self.nulls}:
+            starts = [places(block.data, mark, (first, first)) + 1 for mark in separators(block)]
+            candidates = np.concatenate([*starts, np.zeros(int(block.data[:1] == bytes([first])), np.int64)])
+            for token in (t.encode() for t in self.nulls):
+                found = candidates[candidates < len(array) - len(token)]
+                for shift, byte in enumerate(token):
+                    found = found[array[found + shift] == byte]
+                if len(found):
+                    return True
+        return False
+
+    def without_null_tokens(
+        self, block: Block, column: Column, value: pl.Series, reread: Callable[[Block, Column, bytes], pl.Series]
+    ) -> pl.Series:
+        """Null tokens become null; the same letters in quotes stay."""
+        if not value.is_in(self.nulls).any():
+            return value
+        marked = _mark_quoted(block, self.nulls) if block.quoted else None
+        if marked is None:
+            return value.to_frame().select(_null_if(pl.col(column.name), self.nulls)).to_series()
+        data, mark = marked
+        value = reread(block, column, data)
+        text = pl.col(column.name)
+        return value.to_frame().select(_null_if(text, self.nulls).str.replace_all(mark, "", literal=True)).to_series()
+
+
+def separators(block: Block) -> list[tuple[int, int]]:
+    """Classes of bytes, as few as can be, that hold all that can stand before a cell and hardly anything else."""
+    marks = {ord(block.dialect.delimiter), ord(block.dialect.eol)}
+    marks |= {ord(block.dialect.plain_quote)} if block.quoted else set()
+    if max(marks) <= ord(","):
+        return [(min(marks), max(marks))]
+    return [(mark, mark) for mark in marks]
+
+
+def refuse(
+    faults: dict[int, tuple[str, str, str]], rows: Positions, column: Column, text: pl.Series | None, rule: str = "type"
+) -> None:
+    """Note a fault for each row that has none yet."""
+    kind = column.type if column.format is None else f"{column.type} in the form {column.format}"
+    origin = "" if column.declared else ", the type of the column's first records"
+    for row in rows.tolist():
+        if rule == "required":
+            reason = f"{column.name}: a value is required"
+        elif text is None:
+            reason = f"{column.name}: a leading zero does not survive {kind}{origin}"
+        else:
+            reason = f"{column.name}: {text[row][:_SHOWN]!r} is not {kind}{origin}"
+        faults.setdefault(row, (rule, reason, column.name))
+
+
+def _null_if(text: pl.Expr, tokens: list[str]) -> pl.Expr:
+    return pl.when(~text.is_in(tokens)).then(text)
+
+
+def _strptime(column: Column, text: pl.Series, unit: str) -> pl.Series:
+    assert column.exact is not None
+    if column.type == "date":
+        return text.str.to_date(column.exact, strict=False)
+    value = text.str.to_datetime(column.exact, strict=False, time_unit=unit)  # type: ignore[arg-type]
+    return value.dt.replace_time_zone("UTC") if column.type == "timestamp_utc" else value
+
+
+def _years(value: pl.Series) -> tuple[int, int]:
+    low, high = value.min(), value.max()
+    return (
+        (low.year, high.year)
+        if isinstance(low, date | datetime) and isinstance(high, date | datetime)
+        else (2000, 2000)
+    )
+
+
+def _without_rounded(value: pl.Series, text: pl.Series) -> pl.Series:
+    """Null where an integer is too long for a float64."""
+    long = text.str.contains(r"^ *[+-]?\d{16,} *$") & value.is_finite()
+    rows = [row for row in long.arg_true().to_list() if int(text[row]) != int(value[row])]
+    return value.scatter(rows, None) if rows else value
+
+
+def _mark_quoted(block: Block, tokens: list[str]) -> tuple[bytes, str] | None:
+    """The block with a mark put into every quoted cell that reads like a null token."""
+    quote = block.dialect.plain_quote
+    quoted = [f"{quote}{token}{quote}".encode() for token in tokens]
+    present = [cell for cell in quoted if cell in block.data]
+    if not present:
+        return None
+    data, mark = block.data, uuid4().hex
+    for cell in present:
+        data = data.replace(cell, cell[:1] + mark.encode() + cell[1:])
+    return data, mark

@@ -1,0 +1,134 @@
+"""Cuts a decoded stream into blocks of whole records, and settles what is odd about their quotes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+import numpy as np
+
+from base_ops.worker.engine.plan import Rejected
+from base_ops.worker.formats.delimited.blocks import RAW_BYTES, Block, encode_back
+from base_ops.worker.formats.delimited.cells import join_record, split_record
+from base_ops.worker.formats.delimited.dialect import Dialect
+from base_ops.worker.formats.delimited.structure import Layout, Scan, as_array, count, scan
+
+
+class Cutter:
+    """One pass over one stream."""
+
+    def __init__(self, dialect: Dialect, max_record_bytes: int) -> None:
+        self.dialect = dialect
+        self.limit = max_record_bytes
+        self.eol, self.quote, self.escape = (m.encode() for m in (dialect.eol, dialect.quote, dialect.escape))
+        self.comment = dialect.comment.encode()
+        self.line, self.offset, self.source_offset = 1, dialect.bom_bytes, dialect.bom_bytes
+        self.lines_to_skip = dialect.skip_lines
+        self.too_long: Rejected | None = None
+
+    def blocks(self, chunks: Iterable[bytes]) -> Iterator[Block]:
+        """Blocks in order. A physical line beyond the limit is passed over without being held in memory."""
+        rest = b""
+        for chunk in chunks:
+            data = self._skip_lines(rest + chunk if rest else chunk)
+            rest = b""
+            if self.too_long is not None:
+                end = data.find(self.eol)
+                self._advance(data if end < 0 else data[:end])
+                if end < 0:
+                    continue
+                yield self._end_too_long()
+                self._advance(self.eol, 1)
+                data = data[end + 1 :]
+            block, rest = self._cut(data, final=False)
+            if block is not None:
+                yield block
+            if len(rest) > self.limit and self.eol not in rest:
+                self._begin_too_long(rest)
+                rest = b""
+        if self.too_long is not None:
+            yield self._end_too_long()
+        while rest:
+            block, rest = self._cut(rest if rest.endswith(self.eol) else rest + self.eol, final=True)
+            if block is not None:
+                yield block
+
+    def _advance(self, data: bytes, newlines: int = 0) -> None:
+        self.line += newlines
+        self.offset += len(data)
+        self.source_offset += len(data) if self.dialect.is_utf8 else len(encode_back(data, self.dialect.encoding))
+
+    def _skip_lines(self, data: bytes) -> bytes:
+        while self.lines_to_skip:
+            end = data.find(self.eol)
+            if end < 0:
+                self._advance(data)
+                return b""
+            self._advance(data[: end + 1], 1)
+            data = data[end + 1 :]
+            self.lines_to_skip -= 1
+        return data
+
+    def _begin_too_long(self, data: bytes) -> None:
+        raw = data[:RAW_BYTES] if self.dialect.is_utf8 else encode_back(data[:RAW_BYTES], self.dialect.encoding)
+        reason = f"the record is longer than max_record_bytes={self.limit}"
+        self.too_long = Rejected(self.line, "record_too_long", reason, "", self.source_offset, None, raw[:RAW_BYTES])
+        self._advance(data)
+
+    def _end_too_long(self) -> Block:
+        found, self.too_long = self.too_long, None
+        assert found is not None
+        done = Rejected(found.line, found.rule, found.reason, "", found.byte_start, self.source_offset, found.raw)
+        return Block(b"", self.dialect, self.line, self.offset, quoted=False, rejected=[done])
+
+    # -- cutting
+
+    def _cut(self, data: bytes, *, final: bool) -> tuple[Block | None, bytes]:
+        quoted = bool(self.quote) and self.quote in data
+        escaped = bool(self.escape) and self.escape in data
+        found = scan(data, self.dialect, final=final, limit=self.limit) if quoted or escaped else None
+        complete = found.complete if found else data.rfind(self.eol) + 1
+        if complete == 0:
+            return None, data
+        whole, rest = (data, b"") if complete == len(data) else (data[:complete], data[complete:])
+        block = Block(
+            whole, self.dialect, self.line, self.offset, quoted, count(whole, self.dialect.eol), self.source_offset
+        )
+        self._advance(whole, block.newlines)
+        if found and (found.malformed or found.literal or escaped):
+            block = self._settle(block, found)
+        return block, rest
+
+    def _settle(self, block: Block, found: Scan) -> Block:
+        """Rewrite odd but clear records in the plainest form; refuse the others and leave a blank line for each."""
+        lines = np.flatnonzero(as_array(block.data) == ord(self.dialect.eol))
+        opened, closed = found.regions
+        region = np.searchsorted(opened, lines) - 1
+        inside = (region >= 0) & (closed[region] > lines) if len(opened) else np.zeros(len(lines), bool)
+        ends = lines[~inside]
+        block._layout = Layout(ends, np.zeros_like(ends))
+        odd = {int(i) for i in np.searchsorted(ends, [end for _, end in found.literal if end < len(block.data)])}
+        odd |= self._escaped_records(block, ends)
+        broken = {int(i) for i in np.searchsorted(ends, [e for _, e in found.malformed if e < len(block.data)])}
+        records: dict[int, bytes] = {}
+        comments = {i for i in odd | broken if self.comment and block.record(i).startswith(self.comment)}
+        for index in odd - broken - comments:
+            cells = split_record(block.record(index), self.dialect)
+            if cells is None:
+                broken.add(index)
+            else:
+                records[index] = join_record(cells, self.dialect)
+        broken -= comments
+        reason = f"a quote {self.dialect.quote} opens a cell and is not closed before the cell ends"
+        rejected = block.reject(np.array(sorted(broken), np.int64), [("malformed_quote", reason, "")] * len(broken))
+        settled = block.replace(records | dict.fromkeys(broken | comments, b""))
+        settled.rejected = rejected
+        return settled
+
+    def _escaped_records(self, block: Block, ends: np.ndarray) -> set[int]:
+        if not self.escape or self.escape not in block.data:
+            return set()
+        array = as_array(block.data)
+        marks = array == ord(self.escape)
+        if not self.quote:  # rewriting puts cells in quotes: none may stand about unquoted
+            marks |= array == ord(self.dialect.plain_quote)
+        return set(np.unique(np.searchsorted(ends, np.flatnonzero(marks))).tolist())

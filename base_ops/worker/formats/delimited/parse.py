@@ -1,0 +1,275 @@
+"""A block of records to a typed frame: everything that fits, and a reason for everything that does not."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from base_ops.core.errors import BadInput
+from base_ops.data_ingestion.specs import ReadSpec
+from base_ops.worker.engine.plan import POINTER, Batch, Rejected
+from base_ops.worker.formats.delimited.blocks import UNDECODABLE, Block
+from base_ops.worker.formats.delimited.cells import join_record, split_record
+from base_ops.worker.formats.delimited.columns import Column
+from base_ops.worker.formats.delimited.convert import Converter, refuse
+from base_ops.worker.formats.delimited.structure import as_array, count
+
+Mask = NDArray[np.bool_]
+_TAKEN_FOR_COMPRESSED = (b"\x1f\x8b", b"x\x01", b"x\x9c", b"x\xda", b"\x28\xb5\x2f\xfd")
+"""First bytes that make polars unpack what it was given; a block of text may begin with them too."""
+Fault = tuple[str, str, str]
+"""Rule, reason, column."""
+
+
+class Parser:
+    """Reads blocks one after another; columns learn from block to block which way of reading serves them."""
+
+    def __init__(self, columns: list[Column], spec: ReadSpec) -> None:
+        self.columns = columns
+        self.spec = spec
+        self.converter = Converter(spec.null_values)
+
+    def parse(self, block: Block) -> Batch:
+        """Rows and rejected records of a block, both in order of lines."""
+        rejected = list(block.rejected)
+        block = self._regular(block, rejected)
+        refused: list[Rejected] = []
+        try:
+            frame = self._typed(block, refused)
+        except BaseException as error:
+            if not _from_polars(error):
+                raise
+            block = self._repaired(block, rejected)
+            refused = []
+            frame = self._typed(block, refused)
+        return Batch(frame, sorted(rejected + refused, key=lambda r: r.line))
+
+    # -- records
+
+    @property
+    def _delimiters(self) -> int:
+        return len(self.columns) - 1
+
+    def _regular(self, block: Block, rejected: list[Rejected]) -> Block:
+        """The block without records that are not rows of this table. Costs two counts where all is well."""
+        if self._may_be_odd(block):
+            return self._sift(block, rejected)
+        if not block.quoted and not block.is_measured and block.spans is None and "" in self.spec.null_values:
+            clean = count(block.data, block.dialect.delimiter) == self._delimiters * block.newlines
+        else:
+            clean = self._fits(block)
+        return block if clean else self._sift(block, rejected)
+
+    def _may_be_odd(self, block: Block) -> bool:
+        data, dialect = block.data, block.dialect
+        if b"\0" in data or (not dialect.is_utf8 and UNDECODABLE.encode() in data):
+            return True
+        if dialect.comment and (data.startswith(dialect.comment.encode()) or _commented(block) in data):
+            return True
+        return _has_longer_line(data, dialect.eol.encode(), self.spec.max_record_bytes) or (
+            block.quoted and bool((_lengths(block) > self.spec.max_record_bytes).any())
+        )
+
+    def _fits(self, block: Block) -> bool:
+        layout = block.layout
+        if (layout.delimiters != self._delimiters).any():
+            return False
+        return self._delimiters > 0 or not bool((_lengths(block) == 0).any())
+
+    def _sift(self, block: Block, rejected: list[Rejected]) -> Block:
+        """Keep the rows, skip blank lines and comments, refuse the rest."""
+        found, dialect = block.layout, block.dialect
+        starts, lengths = found.starts, _lengths(block)
+        array = as_array(block.data)
+        skip = (found.delimiters == 0) & (lengths == 0)
+        if dialect.comment:
+            marks = dialect.comment.encode()
+            commented = lengths >= len(marks)
+            for shift, byte in enumerate(marks):
+                commented[commented] = array[starts[commented] + shift] == byte
+            skip |= commented
+        cells, wanted = found.delimiters + 1, self._delimiters + 1
+        faults: list[tuple[Mask, Fault | None]] = [
+            (lengths > self.spec.max_record_bytes, _too_long(self.spec.max_record_bytes)),
+            (_holding(block, b"\0"), ("nul_byte", "the record holds a NUL byte", "")),
+            (_holding(block, UNDECODABLE.encode()) & (not dialect.is_utf8), _undecodable(dialect.encoding)),
+            (cells != wanted, None),
+        ]
+        bad = np.zeros(len(lengths), bool)
+        rules: dict[int, Fault] = {}
+        for mask, fault in faults:
+            for row in np.flatnonzero(mask & ~bad & ~skip).tolist():
+                rules[row] = fault or _ragged(int(cells[row]), wanted)
+            bad |= mask
+        if rules:
+            index = np.array(sorted(rules), np.int64)
+            rejected += block.reject(index, [rules[i] for i in index.tolist()])
+        keep = ~(bad | skip)
+        return block if keep.all() else block.keep(keep)
+
+    def _repaired(self, block: Block, rejected: list[Rejected]) -> Block:
+        """A block that polars refused: without its undecodable records, the others in the plainest form."""
+        bad = np.zeros(len(block.layout.ends), bool)
+        for position in _undecodable_positions(block.data, block.dialect.eol.encode()):
+            bad[np.searchsorted(block.layout.ends, position)] = True
+        if bad.any():
+            index = np.flatnonzero(bad)
+            rejected += block.reject(index, [_undecodable("utf-8")] * len(index))
+            block = block.keep(~bad)
+            try:
+                self._read(block, {c.name: c.dtype if c.native else pl.String() for c in self.columns})
+            except BaseException as error:
+                if not _from_polars(error):
+                    raise
+            else:
+                return block
+        cells = [split_record(block.record(i), block.dialect) for i in range(len(block.layout.ends))]
+        return block.replace({i: join_record(found, block.dialect) for i, found in enumerate(cells) if found})
+
+    # -- cells
+
+    def _typed(self, block: Block, rejected: list[Rejected]) -> pl.DataFrame:
+        frame = self._read(block, {c.name: c.dtype if c.native else pl.String() for c in self.columns})
+        last = frame.to_series(len(self.columns) - 1)
+        if last.null_count() and not (block.is_measured and self._delimiters) and not self._fits(block):
+            block = self._sift(block, rejected)
+            return self._typed(block, rejected)
+        expected = len(block.layout.ends) if block.is_measured or block.spans is not None else block.newlines
+        if frame.height != expected:
+            raise BadInput(
+                "a block of the file was not read whole",
+                code="unreadable_block",
+                where=f"lines {block.line} to {block.line + block.newlines}",
+                expected=f"{expected} records",
+                found=f"{frame.height}",
+            )
+        return self._converted(block, frame, rejected)
+
+    def _converted(self, block: Block, frame: pl.DataFrame, rejected: list[Rejected]) -> pl.DataFrame:
+        doubtful = [c for c in self.columns if c.native and self.converter.is_doubtful(c, frame[c.name])]
+        texts = self._read(block, {c.name: pl.String() for c in self.columns}, doubtful) if doubtful else None
+        values: list[pl.Series] = []
+        faults: dict[int, Fault] = {}
+        zeros = self.converter.leading_zeros(block, self.columns)
+        tokens = any(c.is_text for c in self.columns) and self.converter.has_null_tokens(block)
+        for column in self.columns:
+            value = frame[column.name]
+            if column.is_text:
+                if tokens:
+                    value = self.converter.without_null_tokens(block, column, value, self._read_marked)
+            elif not column.native or column in doubtful:
+                text = texts[column.name] if texts is not None and column in doubtful else value
+                column.native = column.native and not value.null_count()
+                value, bad = self.converter.convert(block, column, text)
+                refuse(faults, bad, column, text)
+            if column.name in zeros:
+                refuse(faults, zeros[column.name], column, None)
+            if column.required and value.null_count():
+                refuse(faults, np.flatnonzero(value.is_null().to_numpy()), column, None, rule="required")
+            values.append(value)
+        lines = pl.Series(POINTER, block.lines(frame.height), pl.Int64)
+        made = pl.DataFrame([*values, lines])
+        if not faults:
+            return made
+        index = np.array(sorted(faults), np.int64)
+        rejected += block.reject(index, [faults[i] for i in index.tolist()])
+        keep = np.ones(frame.height, bool)
+        keep[index] = False
+        return made.filter(pl.Series(keep))
+
+    def _read(
+        self, block: Block, schema: dict[str, pl.DataType], only: list[Column] | None = None, data: bytes | None = None
+    ) -> pl.DataFrame:
+        dialect = block.dialect
+        options: dict[str, Any] = {}
+        if only is not None:
+            options["columns"] = [index for index, name in enumerate(schema) if any(name == c.name for c in only)]
+        data = block.data if data is None else data
+        if not data:
+            return pl.DataFrame(schema=schema if only is None else {c.name: schema[c.name] for c in only})
+        guarded = data.startswith(_TAKEN_FOR_COMPRESSED)
+        frame = pl.read_csv(
+            dialect.eol.encode() + data if guarded else data,
+            has_header=False,
+            separator=dialect.delimiter,
+            quote_char=dialect.plain_quote if block.quoted else None,
+            eol_char=dialect.eol,
+            schema=schema,
+            ignore_errors=True,
+            empty_string_is_null="" in self.spec.null_values,
+            missing_columns="insert",
+            extra_columns="ignore",
+            **options,
+        )
+        return frame.slice(1) if guarded else frame
+
+    def _read_marked(self, block: Block, column: Column, data: bytes) -> pl.Series:
+        return self._read(block, {c.name: pl.String() for c in self.columns}, [column], data)[column.name]
+
+
+def _from_polars(error: BaseException) -> bool:
+    return isinstance(error, pl.exceptions.PolarsError) or type(error).__name__ == "PanicException"
+
+
+def _commented(block: Block) -> bytes:
+    return (block.dialect.eol + block.dialect.comment).encode()
+
+
+def _lengths(block: Block) -> NDArray[np.int64]:
+    """Bytes of every record without its line end."""
+    found = block.layout
+    lengths = found.ends - found.starts
+    if block.dialect.eol == "\n" and len(lengths):
+        lengths = lengths - ((lengths > 0) & (as_array(block.data)[found.ends - 1] == 13))
+    return lengths
+
+
+def _has_longer_line(data: bytes, eol: bytes, limit: int) -> bool:
+    position = -1
+    while len(data) - position > limit + 2:
+        found = data.rfind(eol, position + 1, position + limit + 2)
+        if found < 0:
+            return True
+        position = found
+    return False
+
+
+def _holding(block: Block, mark: bytes) -> Mask:
+    holding = np.zeros(len(block.layout.ends), bool)
+    position = block.data.find(mark)
+    while position >= 0:
+        index = int(np.searchsorted(block.layout.ends, position))
+        holding[index] = True
+        position = block.data.find(mark, int(block.layout.ends[index]))
+    return holding
+
+
+def _undecodable_positions(data: bytes, eol: bytes) -> list[int]:
+    """One position in every line that is not valid UTF-8."""
+    found: list[int] = []
+    position, view = 0, memoryview(data)
+    while True:
+        try:
+            str(view[position:], "utf-8")
+            return found
+        except UnicodeDecodeError as error:
+            found.append(position + error.start)
+            position = data.find(eol, position + error.start) + 1
+            if position == 0:
+                return found
+
+
+def _ragged(cells: int, wanted: int) -> Fault:
+    rule = "ragged_long" if cells > wanted else "ragged_short"
+    return rule, f"{cells} cells where {wanted} are expected", ""
+
+
+def _too_long(limit: int) -> Fault:
+    return "record_too_long", f"the record is longer than max_record_bytes={limit}", ""
+
+
+def _undecodable(encoding: str) -> Fault:
+    return "encoding", f"bytes that are not {encoding}", ""

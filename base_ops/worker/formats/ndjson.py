@@ -1,0 +1,163 @@
+"""Newline-delimited JSON (JSON Lines): one object per line, RFC 8259 to the letter; any size, in blocks of lines.
+
+Numbers keep their value (fractions as the nearest float64, unless declared decimal). A column has the type that 95 %
+of its sampled values have; a value of another kind refuses its record, except that a text column takes it as JSON
+text. Texts become dates or timestamps only where all of the sample are ISO 8601. A key that appears twice in an
+object refuses the record. Keys that the sample did not show are kept in `_extra`, a column that is there whenever the
+sample did not reach the end. With declared columns other keys are not read, so that a repeated one may pass.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NoReturn
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from base_ops.core.errors import BadInput
+from base_ops.core.protocol import Finding
+from base_ops.data_ingestion.specs import ReadSpec
+from base_ops.worker.engine.plan import POINTER, Batch, Reader, Rejected
+from base_ops.worker.formats.base import ByteSource
+from base_ops.worker.formats.declared import Columns
+from base_ops.worker.formats.records.layout import Layout
+from base_ops.worker.formats.records.lineparser import LineDecoder, LineParser
+from base_ops.worker.formats.records.lines import BLOCK_BYTES, Lines, blocks
+from base_ops.worker.formats.records.shape import Shape
+from base_ops.worker.formats.records.values import BOM, Refused, refuse_other_encodings
+
+_SAMPLE_BLOCK_BYTES = 1 << 20
+_SAMPLE_BYTES = 64 << 20
+_OPEN = ord("{")
+_IS_JSON = ("duplicate_key", "too_deep")
+
+
+class NdjsonFormat:
+    """JSON Lines."""
+
+    name = "ndjson"
+    suffixes = (".ndjson", ".jsonl", ".ldjson")
+
+    def sniff(self, head: bytes, name: str) -> float:
+        """Sure where the first lines are objects; a single line may as well be a JSON document."""
+        lines = [line for line in head.removeprefix(BOM).split(b"\n", 20) if line.strip()]
+        by_name = name.lower().endswith(self.suffixes)
+        if len(lines) <= 1:
+            return (0.95 if by_name else 0.5) if lines and _begins_object(lines[0]) else 0.0
+        whole = lines[:-1]  # the last one may be cut off
+        good = sum(_is_object(line) for line in whole)
+        return 0.98 if good == len(whole) else 0.9 * good / len(whole)
+
+    def read(self, source: ByteSource, spec: ReadSpec) -> Reader:
+        return NdjsonReader(source, spec)
+
+
+class NdjsonReader:
+    """One object of JSON Lines. The sample decides the schema; the whole object is read in `batches`."""
+
+    def __init__(self, source: ByteSource, spec: ReadSpec) -> None:
+        refuse_other_encodings(spec)
+        self._source, self._spec = source, spec
+        shape, is_whole = self._sample()
+        self._layout = Layout(shape, spec, open_ended=not is_whole)
+        self._columns = Columns(self._layout.schema, self._layout.columns)
+        self.schema = self._columns.schema
+        self.findings: list[Finding] = list(self._layout.findings)
+
+    def _sample(self) -> tuple[Shape, bool]:
+        """Shape of the first records, and whether there are no others."""
+        shape, decoder, seen, first, where = Shape(), LineDecoder(self._spec.max_record_bytes), 0, None, 0
+        for lines in self._blocks(_SAMPLE_BLOCK_BYTES):
+            if isinstance(lines, Rejected):
+                first = first or Refused(lines.rule, lines.reason)
+                continue
+            for index in range(len(lines)):
+                if seen == self._spec.sample_rows or lines.offset > _SAMPLE_BYTES:
+                    break
+                try:
+                    shape.see(decoder.decode(lines[index]))
+                    seen += 1
+                except Refused as verdict:
+                    first = first or verdict
+                    seen += verdict.rule in _IS_JSON
+            else:
+                continue
+            break
+        else:
+            where = -1
+        if not seen:
+            self._refuse_stranger(first)
+        return shape, where == -1
+
+    def _refuse_stranger(self, first: Refused | None) -> NoReturn:
+        name = self._source.name
+        if first is None:
+            raise BadInput(f"{name} holds no record", code="empty_object", where=name)
+        raise BadInput(
+            f"{name} is not newline-delimited JSON",
+            code="not_this_format",
+            where=f"{name}, first lines",
+            expected="one JSON object per line",
+            found=first.reason,
+        )
+
+    # -- all of it
+
+    def batches(self) -> Iterator[Batch]:
+        parser = LineParser(self._layout, self._spec.max_record_bytes)
+        for lines in self._blocks(BLOCK_BYTES):
+            if isinstance(lines, Lines):
+                yield self._batch(parser, lines)
+            else:
+                yield Batch(pl.DataFrame(schema={**self.schema, POINTER: pl.Int64}), [lines])
+        self.findings += self._layout.late_findings()
+
+    def _batch(self, parser: LineParser, lines: Lines) -> Batch:
+        parsed = parser.parse(lines)
+        frame, kept = parsed.rows(self._layout)
+        rows = lines.pick(kept)
+        frame, bad = self._columns.apply(frame.with_columns(pl.Series(POINTER, rows.numbers, pl.Int64)))
+        rejected = parsed.rejected + [rows.rejected(b.row, b.rule, b.reason, b.column) for b in bad]
+        return Batch(frame.select(*self.schema, POINTER), sorted(rejected, key=lambda r: r.line))
+
+    def _blocks(self, block_bytes: int) -> Iterator[Lines | Rejected]:
+        """Blocks of the lines that are records: without byte order mark, blank lines, comments, skipped lines."""
+        with self._source.open() as file:
+            for lines in blocks(file, self._spec.max_record_bytes, block_bytes):
+                if isinstance(lines, Lines):
+                    lines = self._records_of(lines)
+                    if len(lines):
+                        yield lines
+                elif lines.line > self._spec.skip_lines:
+                    yield lines
+
+    def _records_of(self, lines: Lines) -> Lines:
+        if lines.offset == 0 and lines.data.startswith(BOM):
+            lines.starts[0] = len(BOM)
+        keep: NDArray[np.bool_] = lines.ends > lines.starts
+        if self._spec.skip_lines:
+            keep &= lines.numbers > self._spec.skip_lines
+        comment = self._spec.comment.encode() if self._spec.comment else None
+        first = np.frombuffer(lines.data + b"\n", np.uint8)[lines.starts]
+        for index in np.flatnonzero(keep & (first != _OPEN)):
+            text = lines[index]
+            keep[index] = bool(text.strip(b" \t\r")) and not (comment and text.startswith(comment))
+        return lines if keep.all() else lines.pick(keep)
+
+
+def _begins_object(line: bytes) -> bool:
+    text = line.lstrip()
+    return text[:1] == b"{" and (text[1:].lstrip()[:1] or b"}") in (b'"', b"}")
+
+
+def _is_object(line: bytes) -> bool:
+    try:
+        LineDecoder(len(line)).decode(line)
+    except Refused as verdict:
+        return verdict.rule in _IS_JSON
+    return True
+
+
+FORMAT = NdjsonFormat()

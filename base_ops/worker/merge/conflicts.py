@@ -1,0 +1,216 @@
+"""The conflict log: every value that was overruled though it really differed, and by what.
+
+A conflict is a key and a field for which some record that has a say brings a value (null says nothing) that
+differs from what came out, for numbers by more than the rule's tolerance. Where the outcome is made of several
+values (weighted_average, sum, expression) it is one if those differ among themselves, and each of them is listed.
+
+Columns of conflicts.parquet: the key columns (one that bears a name below gets the suffix `_key`); field, rule;
+winner_source (null: derived from several), winner_value (text, null: no value); loser_source, loser_value (text),
+loser_object (the object the losing record was read from), loser_line (its line or record number there).
+Values of sensitive columns are masked. Sorted by key, field, source, latest arrival first.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING
+
+import numpy as np
+import polars as pl
+import pyarrow.parquet as pq
+
+from base_ops.worker.merge.decisions import Decision
+from base_ops.worker.merge.files import ARRIVAL, SOURCE
+from base_ops.worker.secrets import MASK
+
+if TYPE_CHECKING:
+    from base_ops.worker.merge.groups import Groups, Index
+    from base_ops.worker.merge.kernel import Batch, Decided
+    from base_ops.worker.merge.rows import Arrival
+
+DETAILS = pl.Schema(
+    {
+        "field": pl.String,
+        "rule": pl.String,
+        "winner_source": pl.String,
+        "winner_value": pl.String,
+        "loser_source": pl.String,
+        "loser_value": pl.String,
+        "loser_object": pl.String,
+        "loser_line": pl.Int64,
+    }
+)
+SEVERAL_NAME = "several"
+_ROWS_PER_GROUP = 122_880
+
+
+@dataclass
+class FieldConflicts:
+    """How one field fared."""
+
+    field: str
+    rule: str
+    conflicts: int = 0
+    """Keys for which records disagreed."""
+    overruled: int = 0
+    """Records that were overruled."""
+    wins: Counter[str] = field(default_factory=Counter)
+    """Per source, the conflicts it won; `several` for derived values."""
+
+
+class ConflictLog:
+    """Writes conflicts.parquet while batches are decided."""
+
+    def __init__(
+        self,
+        path: Path,
+        key: Sequence[str],
+        schema: pl.Schema,
+        arrival: Arrival,
+        sources: Sequence[str],
+        sensitive: Collection[str],
+        criteria: Collection[str],
+    ) -> None:
+        self.fields: dict[str, FieldConflicts] = {}
+        self.rows = 0
+        self._key = {name: f"{name}_key" if name in DETAILS else name for name in key}
+        self._schema = pl.Schema({**{new: schema[old] for old, new in self._key.items()}, **DETAILS})
+        self._arrival, self._sensitive, self._criteria = arrival, frozenset(sensitive), frozenset(criteria)
+        self._sources = pl.Series([*sources])
+        self._found: list[pl.DataFrame] = []
+        self._pending: list[pl.DataFrame] = []
+        self._writer = pq.ParquetWriter(path, self._schema.to_frame().to_arrow().schema, compression="zstd", compression_level=1)
+
+    def __enter__(self) -> ConflictLog:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        if kind is None:
+            self._flush(0)
+        self._writer.close()
+
+    def add(self, decision: Decision, batch: Batch, taking: Groups, decided: Decided) -> None:
+        """Note what a decision overruled in a batch. `taking`: the rows that had a say."""
+        fields = [name for name in decision.fields if name not in self._criteria]
+        if not fields:
+            return
+        for name in fields:
+            self.fields.setdefault(name, FieldConflicts(name, decision.rule))
+        suspects = _suspects(batch.frame, fields, taking, nulls_win=not decision.skip_nulls)
+        if suspects is None:
+            return
+        columns = dict.fromkeys([*self._key, SOURCE, ARRIVAL, *fields])
+        said = batch.frame.select(pl.col(*columns).gather(suspects.rows))
+        group = suspects.group[suspects.run]
+        for name, value in zip(decision.fields, decided.values, strict=True):
+            if name in fields:
+                self._compare(decision, name, said, group, suspects.rows, value.gather(group), decided.source[group])
+
+    def _compare(
+        self, decision: Decision, name: str, said: pl.DataFrame, group: Index, rows: Index, won: pl.Series, winner: Index
+    ) -> None:
+        """Note the rows of the suspect groups whose value of a field was overruled."""
+        pair = pl.DataFrame({"said": said[name], "won": won, "group": group})
+        left, right = pl.col("won"), pl.col("said")
+        if not decision.takes_record:
+            left, right = right.min().over("group"), right.max().over("group")
+        differs = _differ(left, right, said[name].dtype, decision.tolerance) & pl.col("said").is_not_null()
+        lost = pair.select(differs.arg_true().alias("i"))["i"]
+        if not lost.len():
+            return
+        at = lost.to_numpy()
+        self._count(self.fields[name], group[at], winner[at])
+        losing = said.select(pl.col(*self._key, SOURCE, ARRIVAL).gather(lost))
+        by = pl.Series(winner[at])
+        self._found.append(
+            losing.select(
+                *(pl.col(old).alias(new) for old, new in self._key.items()),
+                pl.lit(name).alias("field"),
+                pl.lit(decision.rule).alias("rule"),
+                self._sources.gather(by.set(by >= self._sources.len(), None).cast(pl.UInt32)).alias("winner_source"),
+                self._text(name, won.gather(lost)).alias("winner_value"),
+                self._sources.gather(losing[SOURCE].cast(pl.UInt32)).alias("loser_source"),
+                self._text(name, said[name].gather(lost)).alias("loser_value"),
+                self._arrival.objects(losing[ARRIVAL]).alias("loser_object"),
+                self._arrival.lines(losing[ARRIVAL]).alias("loser_line"),
+                pl.Series("_group", group[at]),
+                pl.lit(list(self.fields).index(name)).alias("_field"),
+                pl.Series("_row", rows[at]),
+            )
+        )
+
+    def _count(self, tally: FieldConflicts, group: Index, winner: Index) -> None:
+        first = np.ones(len(group), bool)
+        np.not_equal(group[1:], group[:-1], out=first[1:])
+        tally.conflicts += int(first.sum())
+        tally.overruled += len(group)
+        wins = np.bincount(winner[first], minlength=256)
+        for number in np.flatnonzero(wins):
+            known = number < self._sources.len()
+            tally.wins[str(self._sources[int(number)]) if known else SEVERAL_NAME] += int(wins[number])
+
+    def close_batch(self, _batch: Batch) -> None:
+        """Put a batch's conflicts in order of key and write what makes whole row groups."""
+        if self._found:
+            rows = pl.concat(self._found).sort("_group", "_field", "_row").drop("_group", "_field", "_row")
+            self._found = []
+            self._pending.append(rows)
+            self.rows += rows.height
+            self._flush(_ROWS_PER_GROUP)
+
+    def _flush(self, least: int) -> None:
+        if sum(f.height for f in self._pending) < max(least, 1):
+            return
+        rows = pl.concat(self._pending)
+        whole = rows.height if not least else rows.height // _ROWS_PER_GROUP * _ROWS_PER_GROUP
+        self._writer.write_table(rows[:whole].select(self._schema.names()).to_arrow(), row_group_size=_ROWS_PER_GROUP)
+        self._pending = [rows[whole:]]
+
+    def _text(self, name: str, values: pl.Series) -> pl.Series:
+        if name in self._sensitive:
+            return pl.Series([None, MASK]).gather(values.is_not_null().cast(pl.UInt32))
+        return as_text(values)
+
+
+def as_text(values: pl.Series) -> pl.Series:
+    """Values as a person would read them: bytes in hexadecimal, nested ones as JSON."""
+    if values.dtype == pl.Binary:
+        return values.bin.encode("hex")
+    if values.dtype.is_nested():
+        text = values.to_frame("value").select(pl.struct("value").struct.json_encode())["value"]
+        return text.set(values.is_null(), None)
+    return values.cast(pl.String)
+
+
+def _suspects(frame: pl.DataFrame, fields: Sequence[str], taking: Groups, *, nulls_win: bool) -> Groups | None:
+    """The rows of all groups that may hold a conflict: neighbours differ. None: no group does."""
+    rows = frame.select(fields) if len(taking.rows) == frame.height else frame.select(pl.col(*fields).gather(taking.rows))
+    differs = pl.any_horizontal(_neighbours_differ(rows[name], nulls_win) for name in fields).fill_null(False)
+    found = rows.select(differs.alias("found"))["found"].to_numpy(writable=True)
+    found[taking.starts] = False
+    hit = np.flatnonzero(found)
+    if not len(hit):
+        return None
+    marked = np.zeros(len(taking.starts), bool)
+    marked[taking.run[hit]] = True
+    return taking.only(marked[taking.run])
+
+
+def _neighbours_differ(values: pl.Series, nulls_win: bool) -> pl.Expr:
+    column = pl.col(values.name)
+    if values.null_count() == 0:
+        return column != column.shift()
+    return column.ne_missing(column.shift()) if nulls_win else (column != column.forward_fill().shift()).fill_null(False)
+
+
+def _differ(left: pl.Expr, right: pl.Expr, dtype: pl.DataType, tolerance: float) -> pl.Expr:
+    differs = left.ne_missing(right)
+    if tolerance and dtype.is_numeric():
+        wide = pl.Int128 if dtype.is_integer() else pl.Float64
+        apart = (left.cast(wide) - right.cast(wide)).abs() > tolerance
+        return differs & apart.fill_null(True)
+    return differs

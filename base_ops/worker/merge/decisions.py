@@ -1,0 +1,170 @@
+"""The spec's rules bound to the columns that are there: what is decided together, by whom, and what comes out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import polars as pl
+
+from base_ops.core.errors import BadInput, ConfigError, did_you_mean
+from base_ops.data_ingestion.specs import RECORD_RULES, FieldRule, MergeFieldSpec, MergerSpec
+from base_ops.worker.expressions import compile_expression
+from base_ops.worker.merge.files import Inputs
+
+LINEAGE = "_src_"
+"""Prefix of the columns that name the winning source by its number in the list of sources."""
+
+
+@dataclass(frozen=True)
+class Decision:
+    """One field, or the fields that one record supplies together."""
+
+    fields: tuple[str, ...]
+    rule: FieldRule
+    by: str | None
+    skip_nulls: bool
+    """A record without a value is no candidate."""
+    tolerance: float
+    takers: frozenset[int]
+    """Branches that take part: a source that has no such column has no say."""
+    whole: frozenset[int]
+    """Branches that have all the fields; the others win only where none of these has a record."""
+    weights: tuple[float, ...] = ()
+    """weighted_average without `by`: one per source."""
+    value: pl.Expr | None = None
+    """rule=expression, over one column per source, named as the source."""
+    dtypes: tuple[pl.DataType, ...] = ()
+    """Types of the fields as they come out."""
+
+    @property
+    def takes_record(self) -> bool:
+        return self.rule in (*RECORD_RULES, "min", "max")
+
+    @property
+    def lineage(self) -> str:
+        """Name of its lineage column: that of its first field."""
+        return LINEAGE + self.fields[0]
+
+
+def decide(spec: MergerSpec, inputs: Inputs) -> tuple[Decision, ...]:
+    """Bind the rules to the columns of `inputs`.
+
+    A named group is decided by the records of the sources that have all of its columns, as long as there is one.
+    The fields left to `default` are decided together among the sources that have them; fields that only some
+    sources have are a decision of their own, since the others have no say in it. A rule for a column that none of
+    these files has decides nothing (the job checks names against all its inputs).
+
+    Raises:
+        ConfigError: `by` is no column, an expression does not fit, or a lineage column's name is taken.
+        BadInput: a column to average or to add up is not numeric.
+    """
+    decisions: list[Decision] = []
+    named: set[str] = set()
+    for item in spec.fields:
+        present = tuple(name for name in item.fields if name in inputs.schema)
+        named.update(present)
+        groups = [present] if item.rule in RECORD_RULES else [(name,) for name in present]
+        decisions += [_decision(item, group, spec, inputs, together=len(item.fields) > 1) for group in groups if group]
+    default = spec.default or MergeFieldSpec(rule="last_write_wins")
+    alike: dict[frozenset[int], list[str]] = {}
+    for name in inputs.schema:
+        if name not in named and name not in spec.key:
+            alike.setdefault(inputs.having(name), []).append(name)
+    decisions += [_decision(default, tuple(names), spec, inputs, together=True) for names in alike.values()]
+    taken = [d.lineage for d in decisions if d.lineage in inputs.schema]
+    if spec.lineage and taken:
+        raise ConfigError(
+            f"The column {taken[0]!r} has the name of a lineage column",
+            code="reserved_column",
+            where="spec.lineage",
+            todo="rename it (spec.rename), or set lineage: false",
+        )
+    return tuple(decisions)
+
+
+def check_names(spec: MergerSpec, columns: Sequence[str], sources: Sequence[str]) -> None:
+    """Refuse names in the spec that nothing in all inputs of the job bears.
+
+    Raises:
+        ConfigError: with what is known.
+    """
+    for item in (*spec.fields, *([spec.default] if spec.default else [])):
+        for name in (*item.fields, *([item.by] if item.by else [])):
+            if name not in columns:
+                raise ConfigError(
+                    f"The merge has a rule about the column {name!r}, which no input has. {did_you_mean(name, columns)}",
+                    code="unknown_column",
+                    where="spec.fields" if item is not spec.default else "spec.default",
+                    found=f"inputs of {', '.join(sources)}",
+                )
+
+
+def _decision(
+    item: MergeFieldSpec, fields: tuple[str, ...], spec: MergerSpec, inputs: Inputs, *, together: bool
+) -> Decision:
+    having = [inputs.having(name) for name in fields]
+    together = together and item.rule in RECORD_RULES
+    return Decision(
+        fields=fields,
+        rule=item.rule,
+        by=item.by if item.by in inputs.schema else None,
+        skip_nulls=item.rule not in RECORD_RULES or (item.ignore_nulls and not together),
+        tolerance=item.tolerance,
+        takers=frozenset.union(*having),
+        whole=frozenset.intersection(*having),
+        weights=_weights(item, spec, inputs),
+        value=_expression(item, spec, inputs, inputs.schema[fields[0]]),
+        dtypes=tuple(_dtype(item, name, spec, inputs) for name in fields),
+    )
+
+
+def _weights(item: MergeFieldSpec, spec: MergerSpec, inputs: Inputs) -> tuple[float, ...]:
+    if item.rule != "weighted_average":
+        return ()
+    if item.by in inputs.schema and not inputs.schema[item.by].is_numeric():
+        raise ConfigError(
+            f"The column {item.by!r} cannot weigh records", code="not_numeric", expected="numbers", found=str(inputs.schema[item.by])
+        )
+    return tuple(spec.weights.get(source, 1.0) for source in inputs.sources)
+
+
+def _known_sources(spec: MergerSpec, inputs: Inputs) -> list[str]:
+    """The sources an expression may name, also such as have sent nothing for this slice."""
+    return list(dict.fromkeys((*inputs.sources, *spec.priority, *spec.weights, *spec.rename)))
+
+
+def _expression(item: MergeFieldSpec, spec: MergerSpec, inputs: Inputs, dtype: pl.DataType) -> pl.Expr | None:
+    if item.expression is None:
+        return None
+    schema = pl.Schema({source: dtype for source in _known_sources(spec, inputs)})
+    value = compile_expression(item.expression, schema)
+    made = pl.LazyFrame(schema=schema).select(value.alias("v")).collect_schema()["v"]
+    if made == pl.Null:
+        return value.cast(dtype)
+    return value.cast(pl.Int64) if made in (pl.Int128, pl.UInt128) else value
+
+
+def _dtype(item: MergeFieldSpec, name: str, spec: MergerSpec, inputs: Inputs) -> pl.DataType:
+    dtype = inputs.schema[name]
+    if item.rule in ("weighted_average", "sum") and not dtype.is_numeric():
+        raise BadInput(
+            f"The column {name!r} cannot be merged by {item.rule}",
+            code="not_numeric",
+            where=f"spec.fields, {name}",
+            expected="numbers",
+            found=str(dtype),
+        )
+    if item.rule == "weighted_average":
+        return pl.Float64()
+    if item.rule == "sum":
+        if dtype.is_float():
+            return pl.Float64()
+        if isinstance(dtype, pl.Decimal):
+            return pl.Decimal(38, dtype.scale)
+        return pl.Decimal(38, 0) if dtype == pl.UInt64 else pl.Int64()
+    value = _expression(item, spec, inputs, dtype)
+    if value is None:
+        return dtype
+    schema = pl.Schema({source: dtype for source in _known_sources(spec, inputs)})
+    return pl.LazyFrame(schema=schema).select(value.alias("v")).collect_schema()["v"]

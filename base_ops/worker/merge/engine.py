@@ -1,0 +1,143 @@
+"""The stream from the files to the merged file and its conflict log."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import polars as pl
+
+from base_ops.core.protocol import ColumnLineage
+from base_ops.data_ingestion.specs import MergerSpec, WriteSpec
+from base_ops.worker.engine.plan import POINTER, Check
+from base_ops.worker.engine.sinks import write_batches
+from base_ops.worker.failpoints import failpoint
+from base_ops.worker.lake.quarantine import Quarantine
+from base_ops.worker.merge.conflicts import ConflictLog, FieldConflicts
+from base_ops.worker.merge.decisions import Decision, decide
+from base_ops.worker.merge.files import FileFacts, Inputs, SourceFile, inspect
+from base_ops.worker.merge.kernel import Kernel
+from base_ops.worker.merge.rows import Arrival, batches, session
+from base_ops.worker.secrets import MASK
+
+PART, CONFLICTS = "part-0.parquet", "conflicts.parquet"
+NULL_KEY = "null_key"
+_ROWS_PER_GROUP = 122_880
+
+
+@dataclass(frozen=True)
+class Merged:
+    """What a merge did. The files lie in the scratch folder it was given, as PART and CONFLICTS."""
+
+    schema: pl.Schema
+    sources: tuple[str, ...]
+    """The sources that lineage columns count, from 0."""
+    lineage: dict[str, str]
+    """Field → its lineage column; fields decided together share one."""
+    rows_in: int
+    rows_out: int
+    quarantined: int
+    merged_away: int
+    conflicts: tuple[FieldConflicts, ...]
+    conflict_rows: int
+    columns: tuple[ColumnLineage, ...]
+
+
+def merge(
+    files: Sequence[SourceFile],
+    spec: MergerSpec,
+    scratch: Path,
+    quarantine: Quarantine,
+    *,
+    sensitive: Collection[str] = (),
+    memory_limit_mb: int = 1400,
+    threads: int = 0,
+) -> Merged:
+    """Merge files into one, byte for byte the same whenever the same records come in.
+
+    Rows come out sorted by key: keys, then fields in order of appearance, then (spec.lineage) one UInt8 column
+    `_src_<field>` per decision, named after its first field: the winner's number in `sources`, 255 where several
+    sources contributed, null where none has such a column or value.
+
+    Args:
+        scratch: folder the two files are written to, and where memory spills to.
+        quarantine: takes the records with a null in their key.
+        sensitive: columns whose values no log may show.
+        memory_limit_mb: what the process may use in all, MiB.
+        threads: of the engine; 0 = all cores.
+
+    Raises:
+        BadInput, ConfigError: see `inspect` and `decide`; Transient where memory and disk do not suffice.
+    """
+    inputs = inspect(files, spec.key, spec.priority, spec.rename)
+    decisions = decide(spec, inputs)
+    quarantined = _set_aside(inputs, spec, quarantine, sensitive)
+    arrival = Arrival.of(inputs)
+    failpoint("merge.before_read")
+    types = pl.Schema(inputs.schema)
+    criteria = {d.by for d in decisions if d.by}
+    with (
+        ConflictLog(scratch / CONFLICTS, spec.key, types, arrival, inputs.sources, sensitive, criteria) as log,
+        session(inputs, scratch, memory_limit_mb, threads) as connection,
+    ):
+        kernel = Kernel(inputs, spec.key, decisions, log, lineage=spec.lineage)
+        stream = batches(connection, inputs, spec.key, arrival, with_entries=kernel.needs_arrival)
+        failpoint("merge.before_write")
+        merged = _watched(kernel.merge(batch) for batch in stream)
+        write_batches(merged, kernel.schema, scratch / PART, "parquet", WriteSpec(), rows_per_group=_ROWS_PER_GROUP)
+    failpoint("merge.after_write")
+    return Merged(
+        schema=kernel.schema,
+        sources=inputs.sources,
+        lineage={name: d.lineage for d in decisions for name in d.fields} if spec.lineage else {},
+        rows_in=inputs.rows,
+        rows_out=kernel.rows_out,
+        quarantined=quarantined,
+        merged_away=kernel.rows_in - kernel.rows_out,
+        conflicts=tuple(log.fields[name] for name in kernel.schema if name in log.fields),
+        conflict_rows=log.rows,
+        columns=_column_lineage(inputs, decisions, spec),
+    )
+
+
+def _watched(frames: Iterator[pl.DataFrame]) -> Iterator[pl.DataFrame]:
+    for frame in frames:
+        failpoint("merge.batch")
+        yield frame
+
+
+def _set_aside(inputs: Inputs, spec: MergerSpec, quarantine: Quarantine, sensitive: Collection[str]) -> int:
+    """Put the records that have a null in their key into the quarantine; how many there are."""
+    total = 0
+    for fact in inputs.files:
+        keys = [name for name in spec.key if name in fact.may_be_null]
+        if not keys:
+            continue
+        checks = [Check(NULL_KEY, pl.lit(True), f"the key column {name} is null: the record names nothing", name) for name in keys]
+        lacking = pl.any_horizontal(pl.col(fact.origin[name]).is_null() for name in keys)
+        rows = pl.scan_parquet(fact.file.path, row_index_name=None if fact.has_pointer else POINTER, row_index_offset=1)
+        for batch in rows.filter(lacking).collect_batches(chunk_size=50_000, maintain_order=True):
+            total += batch.height
+            flags = batch.select(pl.col(fact.origin[name]).is_null().alias(f"f{n}") for n, name in enumerate(keys))
+            quarantine.add_failed(0, fact.file.uri, _shown(batch, fact, sensitive), flags, checks)
+    return total
+
+
+def _shown(rows: pl.DataFrame, fact: FileFacts, sensitive: Collection[str]) -> pl.DataFrame:
+    """Rows under the names of the merged dataset, so that policy finds a column by either of its names."""
+    masked = [pl.lit(MASK).alias(old) for old in fact.origin.values() if old in sensitive]
+    return rows.with_columns(masked, pl.col(POINTER).cast(pl.Int64)).rename({old: new for new, old in fact.origin.items()})
+
+
+def _column_lineage(inputs: Inputs, decisions: Sequence[Decision], spec: MergerSpec) -> tuple[ColumnLineage, ...]:
+    rules = {name: d.rule for d in decisions for name in d.fields}
+    made = []
+    for name in inputs.schema:
+        origins = {(inputs.sources[b.source], b.origin[name]): None for b in inputs.branches if name in b.schema}
+        made.append(ColumnLineage(column=name, inputs=list(origins), transformation=rules.get(name, "identity")))
+    if spec.lineage:
+        for decision in decisions:
+            by = [(source, column) for name in decision.fields for source, column in made[list(inputs.schema).index(name)].inputs]
+            made.append(ColumnLineage(column=decision.lineage, inputs=by, transformation="lineage"))
+    return tuple(made)

@@ -1,0 +1,131 @@
+"""Segments of one key in sorted rows: which row wins, and what the rows add up to. Array operations throughout.
+
+Rows arrive sorted by key, source (best first), arrival (latest first), so whatever criteria leave several rows
+standing, the first of them is the one that priority, then latest arrival, prefer.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+Mask = NDArray[np.bool_]
+Index = NDArray[np.int64]
+NONE = -1
+
+
+@dataclass(frozen=True)
+class Groups:
+    """Rows `rows` of a batch, in runs of one group each; every run has at least one row."""
+
+    rows: Index
+    starts: Index
+    """Where each run begins, in `rows`."""
+    run: Index
+    """Of each row, the number of its run."""
+    group: Index
+    """Of each run, the number of its group in the batch."""
+
+    @classmethod
+    def of(cls, first: Mask) -> Groups:
+        """All rows of a batch, `first` marking the first row of each group."""
+        starts = np.flatnonzero(first)
+        return cls(np.arange(len(first)), starts, np.cumsum(first) - 1, np.arange(len(starts)))
+
+    def only(self, keep: Mask) -> Groups:
+        """The rows for which `keep` (as long as `rows`) holds."""
+        if keep.all():
+            return self
+        run = self.run[keep]
+        first = np.ones(len(run), bool)
+        np.not_equal(run[1:], run[:-1], out=first[1:])
+        starts = np.flatnonzero(first)
+        return Groups(self.rows[keep], starts, np.cumsum(first) - 1, self.group[run[starts]])
+
+    def prefer(self, keep: Mask) -> Groups:
+        """Only the rows for which `keep` holds, in the runs that have such a row; the other runs whole."""
+        if keep.all() or not len(self.rows):
+            return self
+        has = np.logical_or.reduceat(keep, self.starts)
+        return self.only(keep | ~has[self.run])
+
+    def best(self, values: NDArray[Any], *, largest: bool) -> Groups:
+        """Only the rows with the largest (or smallest) value of their run."""
+        if not len(self.rows):
+            return self
+        extreme = (np.maximum if largest else np.minimum).reduceat(values, self.starts)
+        return self.only(values == extreme[self.run])
+
+    def first_rows(self) -> Index:
+        """Of each run, its first row."""
+        return self.rows[self.starts]
+
+    def last_rows(self) -> Index:
+        """Of each run, its last row."""
+        return self.rows[np.append(self.starts[1:], len(self.rows)) - 1]
+
+    def spread(self, per_run: NDArray[Any], groups: int, missing: Any) -> NDArray[Any]:
+        """One value per group of the batch, from one per run."""
+        if len(per_run) == groups:
+            return per_run
+        out = np.full(groups, missing, per_run.dtype)
+        out[self.group] = per_run
+        return out
+
+
+def ranks(series: pl.Series) -> tuple[NDArray[Any], Mask | None]:
+    """Numbers in the order of the values, and which of them are there (None: all). NaN counts as not there."""
+    dtype = series.dtype
+    if dtype.is_integer() or dtype.is_float() or dtype.is_temporal() or dtype == pl.Boolean:
+        numbers = series.to_physical()
+        if dtype == pl.Boolean:
+            numbers = numbers.cast(pl.UInt8)
+    else:
+        numbers = series.rank("dense")
+    there = None if not series.null_count() else series.is_not_null().to_numpy()
+    values = numbers.fill_null(0).to_numpy()
+    if dtype.is_float() and (nan := np.isnan(values)).any():
+        there = ~nan if there is None else there & ~nan
+        values = np.where(nan, 0.0, values)
+    return values, there
+
+
+def weighted_average(groups: Groups, values: NDArray[np.float64], weights: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Per run, sum(weight x value) / sum(weight), never outside the range of its values.
+
+    Records without a weight above 0 count only where no record of the run has one; then all weigh the same.
+    """
+    usable = groups.prefer(weights > 0)
+    if usable is not groups:
+        at = np.searchsorted(groups.rows, usable.rows)
+        values, weights = values[at], weights[at]
+    if not len(values):
+        return np.empty(0)
+    weights = np.where(weights > 0, weights, 1.0)
+    with np.errstate(over="ignore", invalid="ignore"):
+        total = np.add.reduceat(values * weights, usable.starts) / np.add.reduceat(weights, usable.starts)
+    lowest, highest = np.minimum.reduceat(values, usable.starts), np.maximum.reduceat(values, usable.starts)
+    return np.clip(total, lowest, highest)
+
+
+def sums(groups: Groups, series: pl.Series, dtype: pl.DataType) -> pl.Series:
+    """Per run the sum, exact for integers and decimals.
+
+    Raises:
+        OverflowError: an integer sum does not fit 64 bits.
+    """
+    if not len(series):
+        return pl.Series([], dtype=dtype)
+    if dtype == pl.Int64:
+        values = series.cast(pl.Int64).to_numpy()
+        if np.abs(np.add.reduceat(values.astype(np.float64), groups.starts)).max() > 9.2e18:
+            raise OverflowError
+        return pl.Series(np.add.reduceat(values, groups.starts))
+    if dtype == pl.Float64:
+        return pl.Series(np.add.reduceat(series.cast(pl.Float64).to_numpy(), groups.starts))
+    frame = pl.DataFrame({"run": groups.run, "value": series.cast(dtype)})
+    return frame.group_by("run", maintain_order=True).agg(pl.col("value").sum())["value"].cast(dtype)

@@ -1,0 +1,216 @@
+"""The kernel: whole groups of candidates in, one row per group out, with who won and what was overruled."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from base_ops.core.errors import BadInput
+from base_ops.worker.merge.conflicts import ConflictLog
+from base_ops.worker.merge.decisions import Decision
+from base_ops.worker.merge.files import BRANCH, SOURCE, Inputs
+from base_ops.worker.merge.groups import NONE, Groups, Index, Mask, ranks, sums, weighted_average
+
+SEVERAL = 255
+"""Lineage of a value that several sources contributed to; null where no source had a say."""
+
+
+@dataclass
+class Batch:
+    """Rows of whole groups, sorted by key, source, latest arrival first."""
+
+    frame: pl.DataFrame
+    first: Mask
+    arrival: NDArray[np.int64] | None = None
+    """Of each row, the number of its landing entry in order; only where a rule asks for it."""
+    _ranks: dict[str, tuple[NDArray[Any], Mask | None]] = field(default_factory=dict)
+
+    @cached_property
+    def groups(self) -> Groups:
+        return Groups.of(self.first)
+
+    @cached_property
+    def source(self) -> NDArray[np.uint8]:
+        return self.frame[SOURCE].to_numpy()
+
+    @cached_property
+    def branch(self) -> NDArray[np.uint16]:
+        return self.frame[BRANCH].to_numpy()
+
+    def ranks(self, column: str) -> tuple[NDArray[Any], Mask | None]:
+        if column not in self._ranks:
+            self._ranks[column] = ranks(self.frame[column])
+        return self._ranks[column]
+
+
+@dataclass(frozen=True)
+class Decided:
+    """What a decision came to: per group a value of each field, and the source it is from."""
+
+    values: tuple[pl.Series, ...]
+    source: NDArray[np.uint8]
+    """Number of the source; SEVERAL where derived from more than one."""
+    silent: Mask | None
+    """Groups in which no record had a say; None: in none."""
+
+
+class Kernel:
+    """Decides batch after batch."""
+
+    def __init__(self, inputs: Inputs, key: Sequence[str], decisions: Sequence[Decision], log: ConflictLog, *, lineage: bool) -> None:
+        self.inputs, self.key, self.decisions, self.log, self.lineage = inputs, list(key), decisions, log, lineage
+        self.rows_in = self.rows_out = 0
+
+    @property
+    def schema(self) -> pl.Schema:
+        """Of the merged rows: keys, fields in order of appearance, lineage."""
+        dtypes = {name: dtype for d in self.decisions for name, dtype in zip(d.fields, d.dtypes, strict=True)}
+        columns = {name: dtypes.get(name, dtype) for name, dtype in self.inputs.schema.items()}
+        if self.lineage:
+            columns.update({d.lineage: pl.UInt8() for d in self.decisions})
+        return pl.Schema(columns)
+
+    @property
+    def needs_arrival(self) -> bool:
+        return any(d.by is None and d.rule in ("last_write_wins", "first_write_wins") for d in self.decisions)
+
+    def merge(self, batch: Batch) -> pl.DataFrame:
+        """One row per group."""
+        first = pl.Series(batch.first)
+        columns = {name: batch.frame[name].filter(first) for name in self.key}
+        marks: dict[str, pl.Series] = {}
+        for decision in self.decisions:
+            taking = self._takers(decision, batch)
+            decided = self._record(decision, taking, batch) if decision.takes_record else self._derived(decision, taking, batch)
+            columns.update(zip(decision.fields, decided.values, strict=True))
+            marks[decision.lineage] = _with_nulls(decided.source, decided.silent)
+            self.log.add(decision, batch, taking, decided)
+        self.rows_in += batch.frame.height
+        self.rows_out += len(columns[self.key[0]])
+        self.log.close_batch(batch)
+        if self.lineage:
+            columns.update(marks)
+        return pl.DataFrame([columns[name].alias(name) for name in self.schema])
+
+    def _takers(self, decision: Decision, batch: Batch) -> Groups:
+        if len(decision.takers) == len(self.inputs.branches):
+            return batch.groups
+        return batch.groups.only(_member(decision.takers, len(self.inputs.branches))[batch.branch])
+
+    def _candidates(self, decision: Decision, taking: Groups, batch: Batch) -> Groups:
+        if len(decision.whole) < len(decision.takers):
+            taking = taking.prefer(_member(decision.whole, len(self.inputs.branches))[batch.branch[taking.rows]])
+        if decision.skip_nulls and batch.frame[decision.fields[0]].null_count():
+            taking = taking.only(batch.frame[decision.fields[0]].is_not_null().to_numpy()[taking.rows])
+        return taking
+
+    def _record(self, decision: Decision, taking: Groups, batch: Batch) -> Decided:
+        candidates = self._candidates(decision, taking, batch)
+        rows = self._winners(decision, candidates, batch)
+        winner = candidates.spread(rows, len(batch.groups.starts), NONE)
+        silent = _none_if_all_false(winner == NONE)
+        values = _take(batch, decision.fields, winner, silent)
+        return Decided(values, batch.source[winner], silent)
+
+    def _winners(self, decision: Decision, left: Groups, batch: Batch) -> Index:
+        """Of each run, the row that wins."""
+        earliest = decision.rule == "first_write_wins"
+        if decision.rule == "priority":
+            return left.first_rows()
+        column = decision.fields[0] if decision.rule in ("min", "max") else decision.by
+        if column is not None:
+            values, there = batch.ranks(column)
+            if there is not None:
+                left = left.prefer(there[left.rows])
+        else:
+            assert batch.arrival is not None
+            values = batch.arrival
+        before = left
+        left = left.best(values[left.rows], largest=decision.rule not in ("min", "first_write_wins"))
+        if not earliest:
+            return before.spread(left.first_rows(), len(before.starts), NONE)
+        return left.best(batch.source[left.rows], largest=False).last_rows()
+
+    def _derived(self, decision: Decision, taking: Groups, batch: Batch) -> Decided:
+        candidates = self._candidates(decision, taking, batch)
+        if decision.value is not None:
+            per_run = self._expression(decision, candidates, batch)
+        elif decision.rule == "sum":
+            try:
+                per_run = sums(candidates, batch.frame[decision.fields[0]].gather(candidates.rows), decision.dtypes[0])
+            except OverflowError:
+                raise BadInput(
+                    f"A sum of {decision.fields[0]!r} does not fit 64 bits",
+                    code="sum_overflow",
+                    where=f"spec.fields, {decision.fields[0]}",
+                    todo="give the column a decimal or float64 type when the sources are converted",
+                ) from None
+        else:
+            values = batch.frame[decision.fields[0]].gather(candidates.rows).cast(pl.Float64).to_numpy()
+            per_run = pl.Series(weighted_average(candidates, values, self._weights(decision, candidates, batch)))
+        count = len(batch.groups.starts)
+        silent = _none_if_all_false(candidates.spread(np.zeros(len(candidates.starts), bool), count, True))
+        place = candidates.spread(np.arange(len(candidates.starts)), count, NONE)
+        value = per_run if silent is None else per_run.gather(_with_nulls(place, silent))
+        sources = batch.source[candidates.rows]
+        if len(sources):
+            lowest = np.minimum.reduceat(sources, candidates.starts)
+            highest = np.maximum.reduceat(sources, candidates.starts)
+            sources = np.where(lowest == highest, lowest, np.uint8(SEVERAL))
+        return Decided((value.cast(decision.dtypes[0]),), candidates.spread(sources, count, SEVERAL), silent)
+
+    def _weights(self, decision: Decision, candidates: Groups, batch: Batch) -> NDArray[np.float64]:
+        if decision.by is None:
+            return np.array(decision.weights)[batch.source[candidates.rows]]
+        return batch.frame[decision.by].gather(candidates.rows).cast(pl.Float64).fill_null(0.0).fill_nan(0.0).to_numpy()
+
+    def _expression(self, decision: Decision, candidates: Groups, batch: Batch) -> pl.Series:
+        """The value of each source is that of its latest record with a value."""
+        assert decision.value is not None
+        name = decision.fields[0]
+        runs = len(candidates.starts)
+        columns: dict[str, pl.Series] = {}
+        for source in decision.value.meta.root_names():
+            number = self.inputs.sources.index(source) if source in self.inputs.sources else NONE
+            own = candidates.only(batch.source[candidates.rows] == number)
+            row = np.full(runs, NONE)
+            row[candidates.run[np.searchsorted(candidates.rows, own.first_rows())]] = own.first_rows()
+            columns[source] = _take(batch, (name,), row, row == NONE)[0].alias(source)
+        frame = pl.DataFrame(columns) if columns else pl.DataFrame({"": pl.zeros(runs, pl.UInt8, eager=True)})
+        try:
+            made = frame.select(pl.lit(0), decision.value.alias("value"))["value"]
+        except pl.exceptions.PolarsError as error:
+            raise BadInput(
+                f"The expression for {name!r} fails on some record: {str(error).splitlines()[0]}",
+                code="expression_failed",
+                where=f"spec.fields, {name}",
+            ) from None
+        return made
+
+
+def _member(branches: frozenset[int], count: int) -> Mask:
+    return np.isin(np.arange(count), list(branches))
+
+
+def _none_if_all_false(mask: Mask) -> Mask | None:
+    return mask if mask.any() else None
+
+
+def _with_nulls(values: NDArray[Any], missing: Mask | None) -> pl.Series:
+    series = pl.Series(values)
+    return series if missing is None else series.set(pl.Series(missing), None)
+
+
+def _take(batch: Batch, fields: Sequence[str], rows: Index, missing: Mask | None) -> tuple[pl.Series, ...]:
+    """Values of `rows`, null where missing; by a mask where every group's first row wins."""
+    if missing is None and np.array_equal(rows, batch.groups.starts):
+        mask = pl.Series(batch.first)
+        return tuple(batch.frame.select(fields).filter(mask).get_columns())
+    index = _with_nulls(rows, missing)
+    return tuple(batch.frame.select(pl.col(list(fields)).gather(index)).get_columns())

@@ -1,0 +1,243 @@
+"""The candidates, sorted: one DuckDB query over all files, streamed out of a session that can touch nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import numpy as np
+import polars as pl
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from base_ops.core.errors import BadInput, Transient
+from base_ops.worker.engine.plan import POINTER
+from base_ops.worker.merge.files import ARRIVAL, BRANCH, SOURCE, Branch, Inputs
+from base_ops.worker.merge.kernel import Batch
+
+_CHUNK_ROWS = 122_880
+_BATCH_ROWS, _BATCH_BYTES = 480_000, 64 << 20
+_RESERVED_MB = 400
+"""Left to the rest of the process: batches on their way, the writer's row groups."""
+
+
+@dataclass(frozen=True)
+class Arrival:
+    """Order of arrival packed into one integer: landing entry, line, file, row in the file; later is greater."""
+
+    inputs: Inputs
+    line_bits: int
+    file_bits: int
+    row_bits: int
+    entry_bits: int
+
+    @classmethod
+    def of(cls, inputs: Inputs) -> Arrival:
+        return cls(
+            inputs,
+            line_bits=max(f.last_line for f in inputs.files).bit_length(),
+            file_bits=(len(inputs.files) - 1).bit_length(),
+            row_bits=max(f.rows for f in inputs.files).bit_length(),
+            entry_bits=(len({f.file.sequence for f in inputs.files}) - 1).bit_length(),
+        )
+
+    @property
+    def wide(self) -> bool:
+        """Whether it takes more than 63 bits."""
+        return self.line_bits + self.file_bits + self.row_bits + self.entry_bits > 63
+
+    @property
+    def dtype(self) -> pl.DataType:
+        """As it arrives from the engine."""
+        return pl.Decimal(38, 0) if self.wide else pl.Int64()
+
+    def sql(self, branch: Branch) -> str:
+        kind = "HUGEINT" if self.wide else "BIGINT"
+        entries = sorted({f.file.sequence for f in self.inputs.files})
+        low = self.file_bits + self.row_bits
+        bases = [
+            (entries.index(self.inputs.files[i].file.sequence) << (low + self.line_bits)) | (i << self.row_bits) for i in branch.files
+        ]
+        base = f"{bases[0]}::{kind}" if len(bases) == 1 else f"[{', '.join(map(str, bases))}]::{kind}[][file_index + 1]"
+        line = f"least(greatest(coalesce({_name(POINTER)}, 0), 0), {(1 << self.line_bits) - 1})"
+        if not branch.has_pointer:
+            line = "(file_row_number + 1)"
+        return f"{base} + {line}::{kind} * {1 << low}::{kind} + file_row_number::{kind}"
+
+    def entries(self, packed: pl.Series) -> NDArray[np.int64]:
+        """Number of the landing entry of each row."""
+        return self._part(packed, self.line_bits + self.file_bits + self.row_bits, self.entry_bits).to_numpy()
+
+    def lines(self, packed: pl.Series) -> pl.Series:
+        return self._part(packed, self.file_bits + self.row_bits, self.line_bits)
+
+    def objects(self, packed: pl.Series) -> pl.Series:
+        """The URI each row was read from."""
+        uris = pl.Series([f.file.uri for f in self.inputs.files], dtype=pl.String)
+        return uris.gather(self._part(packed, self.row_bits, self.file_bits).cast(pl.UInt32))
+
+    def _part(self, packed: pl.Series, shift: int, bits: int) -> pl.Series:
+        kind = pl.Int128 if self.wide else pl.Int64
+        value = pl.col(packed.name).cast(kind) // pl.lit(1 << shift, kind) % pl.lit(1 << bits, kind)
+        return packed.to_frame().select(value.cast(pl.Int64))[packed.name]
+
+
+@contextmanager
+def session(inputs: Inputs, scratch: Path, memory_limit_mb: int, threads: int) -> Iterator[Any]:
+    """A DuckDB connection that sees the input files and its scratch folder, no network and nothing else."""
+    spill = scratch / "spill"
+    spill.mkdir(exist_ok=True)
+    settings = {
+        "memory_limit": f"{max(memory_limit_mb - _RESERVED_MB, 64)}MiB",
+        "temp_directory": str(spill),
+        "preserve_insertion_order": False,
+        "TimeZone": "UTC",
+        "autoinstall_known_extensions": False,
+        "autoload_known_extensions": False,
+        "allowed_paths": [str(f.file.path) for f in inputs.files],
+        "enable_external_access": False,
+        "lock_configuration": True,
+    }
+    if threads:
+        settings = {"threads": threads, **settings}
+    with duckdb.connect(":memory:") as connection:
+        for name, value in settings.items():
+            connection.execute(f"SET {name} = {_literal(value)}")
+        yield connection
+
+
+def batches(connection: Any, inputs: Inputs, key: Sequence[str], arrival: Arrival, *, with_entries: bool) -> Iterator[Batch]:
+    """All candidates with a key, sorted by key, source and latest arrival, in batches of whole groups.
+
+    Raises:
+        BadInput: a file is damaged, or a value does not fit the common type.
+        Transient: memory and disk did not suffice.
+    """
+    names = {name: f"c{number}" for number, name in enumerate(inputs.schema)}
+    union = " UNION ALL ".join(_select(branch, inputs, names, key, arrival) for branch in inputs.branches)
+    order = ", ".join([*(names[name] for name in key), _name(SOURCE), f"{_name(ARRIVAL)} DESC"])
+    back = {short: name for name, short in names.items()}
+    with _faults():
+        reader = connection.sql(f"SELECT * FROM ({union}) ORDER BY {order}").to_arrow_reader(_CHUNK_ROWS)
+    carried = pl.DataFrame(schema={**inputs.schema, SOURCE: pl.UInt8, BRANCH: pl.UInt16, ARRIVAL: arrival.dtype})
+    ended = False
+    while not ended:
+        chunks, ended = _next_chunks(reader)
+        frames = [pl.DataFrame(pl.from_arrow(chunk)).rename(back).cast(inputs.schema) for chunk in chunks]
+        carried = pl.concat([carried, *frames])
+        if not carried.height:
+            return
+        first = _first_rows(carried, key)
+        cut = carried.height if ended else int(np.flatnonzero(first)[-1])
+        if cut:
+            whole = carried[:cut].rechunk()
+            yield Batch(whole, first[:cut], arrival.entries(whole[ARRIVAL]) if with_entries else None)
+        carried = carried[cut:]
+
+
+def _next_chunks(reader: Any) -> tuple[list[Any], bool]:
+    """What is worth a call of the kernel, and whether it was the last."""
+    chunks: list[Any] = []
+    rows = size = 0
+    while rows < _BATCH_ROWS and size < _BATCH_BYTES:
+        with _faults():
+            chunk = next(reader, None)
+        if chunk is None:
+            return chunks, True
+        chunks.append(chunk)
+        rows, size = rows + chunk.num_rows, size + chunk.nbytes
+    return chunks, False
+
+
+def _first_rows(frame: pl.DataFrame, key: Sequence[str]) -> NDArray[np.bool_]:
+    """Which rows begin a group."""
+    changes = pl.any_horizontal(pl.col(name).ne_missing(pl.col(name).shift()) for name in key)
+    first = frame.select(changes.alias("first"))["first"].to_numpy(writable=True)
+    first[:1] = True
+    return first
+
+
+def _select(branch: Branch, inputs: Inputs, names: dict[str, str], key: Sequence[str], arrival: Arrival) -> str:
+    columns = [f"{_column(name, branch, inputs)} AS {short}" for name, short in names.items()]
+    columns.append(f"{branch.source}::UTINYINT AS {_name(SOURCE)}")
+    columns.append(f"{branch.index}::USMALLINT AS {_name(BRANCH)}")
+    columns.append(f"{arrival.sql(branch)} AS {_name(ARRIVAL)}")
+    paths = ", ".join(_literal(str(inputs.files[index].file.path)) for index in branch.files)
+    nullable = [name for name in key if any(name in inputs.files[index].may_be_null for index in branch.files)]
+    where = " AND ".join(f"{_name(branch.origin[name])} IS NOT NULL" for name in nullable) or "true"
+    return f"SELECT {', '.join(columns)} FROM read_parquet([{paths}]) WHERE {where}"
+
+
+def _column(name: str, branch: Branch, inputs: Inputs) -> str:
+    target = inputs.schema[name]
+    if name not in branch.schema:
+        return f"CAST(NULL AS {duckdb_type(target)})"
+    column = _name(branch.origin[name])
+    if target.is_float():
+        column = f"({column} + 0)"  # -0.0 and 0.0 are one key, and no conflict
+    return column if branch.schema[name] == target and not target.is_float() else f"CAST({column} AS {duckdb_type(target)})"
+
+
+_TYPES = {
+    pl.Int8: "TINYINT",
+    pl.Int16: "SMALLINT",
+    pl.Int32: "INTEGER",
+    pl.Int64: "BIGINT",
+    pl.UInt8: "UTINYINT",
+    pl.UInt16: "USMALLINT",
+    pl.UInt32: "UINTEGER",
+    pl.UInt64: "UBIGINT",
+    pl.Float32: "FLOAT",
+    pl.Float64: "DOUBLE",
+    pl.Boolean: "BOOLEAN",
+    pl.String: "VARCHAR",
+    pl.Binary: "BLOB",
+    pl.Date: "DATE",
+    pl.Time: "TIME_NS",
+    pl.Duration: "BIGINT",
+}
+
+
+def duckdb_type(dtype: pl.DataType) -> str:
+    """The DuckDB type that holds a polars type."""
+    if isinstance(dtype, pl.Decimal):
+        return f"DECIMAL({dtype.precision},{dtype.scale})"
+    if isinstance(dtype, pl.Datetime):
+        return ("TIMESTAMPTZ" if dtype.time_zone else "TIMESTAMP") + ("_NS" if dtype.time_unit == "ns" else "")
+    if isinstance(dtype, pl.List):
+        return f"{duckdb_type(pl.Struct({'x': dtype.inner}).fields[0].dtype)}[]"  # type: ignore[arg-type]
+    if isinstance(dtype, pl.Array):
+        return f"{duckdb_type(dtype.inner)}[]"  # type: ignore[arg-type]
+    if isinstance(dtype, pl.Struct):
+        return f"STRUCT({', '.join(f'{_name(f.name)} {duckdb_type(f.dtype)}' for f in dtype.fields)})"  # type: ignore[arg-type]
+    return _TYPES[type(dtype)]
+
+
+def _name(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'
+
+
+def _literal(value: Any) -> str:
+    if isinstance(value, list):
+        return f"[{', '.join(map(_literal, value))}]"
+    return "'" + value.replace("'", "''") + "'" if isinstance(value, str) else str(value).lower()
+
+
+@contextmanager
+def _faults() -> Iterator[None]:
+    """Give the engine's errors their place in the tree."""
+    try:
+        yield
+    except duckdb.OutOfMemoryException as error:
+        raise Transient(
+            "The merge ran out of memory or of disk to spill to", code="out_of_memory", found=str(error).splitlines()[0],
+            todo="give the job more memory or scratch space, or cut the dataset into slices",
+        ) from None
+    except (duckdb.Error, pa.ArrowException, OSError) as error:
+        raise BadInput(
+            "The files to merge cannot be read as their footers promise", code="bad_parquet", found=str(error).splitlines()[0]
+        ) from None

@@ -1,0 +1,152 @@
+"""What is told after a job: metrics, lineage, and the UI's listener."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from base_ops.core.outcomes import Outcome
+from base_ops.core.protocol import (
+    ColumnLineage,
+    Counts,
+    DataRef,
+    FieldInfo,
+    Identity,
+    Lineage,
+    Result,
+    StepResult,
+)
+
+pytestmark = pytest.mark.usefixtures("airflow_db")
+
+
+class Recorder:
+    """A metrics backend that remembers."""
+
+    def __init__(self) -> None:
+        self.seen: list[tuple[str, Any, dict[str, Any]]] = []
+
+    def incr(self, stat: str, count: int = 1, rate: float = 1, *, tags: dict[str, Any] | None = None) -> None:
+        self.seen.append((stat, count, tags or {}))
+
+    def timing(self, stat: str, dt: Any, *, tags: dict[str, Any] | None = None) -> None:
+        self.seen.append((stat, dt, tags or {}))
+
+
+@pytest.fixture(params=["airflow.sdk.observability.stats", "airflow.observability.stats"])
+def recorder(request: pytest.FixtureRequest) -> Iterator[tuple[str, Recorder]]:
+    """Task processes and the scheduler have a metrics module each."""
+    import importlib
+
+    from airflow.sdk._shared.observability.metrics.base_stats_logger import NoStatsLogger
+
+    stats, recorder = importlib.import_module(request.param), Recorder()
+    stats.initialize(factory=lambda: recorder, export_legacy_names=False)
+    yield request.param, recorder
+    stats.initialize(factory=NoStatsLogger, export_legacy_names=False)
+
+
+def result() -> Result:
+    out = DataRef(
+        id="c1",
+        kind="staging",
+        uri="/lake/staging/p-0",
+        name="fx_quotes",
+        rows=9,
+        bytes=90,
+        fields=[FieldInfo(name="bid", type="double"), FieldInfo(name="time", type="timestamp[us]")],
+    )
+    return Result(
+        status=Outcome.PARTIAL,
+        identity=Identity(attempt="a"),
+        steps=[
+            StepResult(
+                agent="data_ingestion.converter",
+                action="convert_to_standard_format",
+                counts=Counts(rows_in=10, rows_out=9, quarantined=1, bytes_in=100),
+            )
+        ],
+        inputs=[DataRef(id="x", kind="landing", uri="/lake/landing/o", name="eurusd.zip", source="oanda")],
+        outputs=[out, out.model_copy(update={"rows": 1, "bytes": 10})],
+        lineage=Lineage(
+            inputs=["oanda"], outputs=["fx_quotes"], columns=[ColumnLineage(column="bid", inputs=[("oanda", "bid")])]
+        ),
+        seconds=2.5,
+    )
+
+
+def test_metrics_have_the_agreed_names_and_tags(recorder: tuple[str, Recorder]) -> None:
+    from base_ops.orchestration.listener import on_dag_run_failed
+    from base_ops.orchestration.publish import emit_metrics
+
+    module, seen = recorder
+    tags = {"module": "data_ingestion", "agent": "converter", "action": "convert_to_standard_format"}
+    if module == "airflow.sdk.observability.stats":
+        emit_metrics(result())
+        assert seen.seen == [
+            ("base_job_runs_total", 1, {**tags, "outcome": "partial"}),
+            ("base_records_in_total", 10, tags),
+            ("base_records_out_total", 9, tags),
+            ("base_records_quarantined_total", 1, tags),
+            ("base_bytes_in_total", 100, tags),
+            ("base_job_duration_seconds", timedelta(seconds=2.5), tags),
+        ]
+    else:
+        start = datetime(2026, 1, 1, tzinfo=UTC)
+        run = SimpleNamespace(dag_id="fx", start_date=start, end_date=start + timedelta(minutes=1))
+        on_dag_run_failed(run, "")
+        about = {"workflow_type": "fx", "status": "failed"}
+        assert seen.seen == [
+            ("workflows_executed_total", 1, about),
+            ("workflow_execution_duration_seconds", timedelta(minutes=1), about),
+        ]
+
+
+def test_lineage_is_openlineage(tmp_path: Path) -> None:
+    from openlineage.client.serde import Serde
+
+    from base_ops.orchestration.lineage import operator_lineage
+
+    found = operator_lineage(result())
+    (inputs,), (outputs,) = found.inputs, found.outputs
+    assert (inputs.namespace, inputs.name) == ("base", "oanda")
+    assert (outputs.namespace, outputs.name) == ("base", "fx_quotes")
+    facets = Serde.to_dict(outputs)
+    assert [(f["name"], f["type"]) for f in facets["facets"]["schema"]["fields"]] == [
+        ("bid", "double"),
+        ("time", "timestamp[us]"),
+    ]
+    (source,) = facets["facets"]["columnLineage"]["fields"]["bid"]["inputFields"]
+    assert (source["namespace"], source["name"], source["field"]) == ("base", "oanda", "bid")
+    statistics = facets["outputFacets"]["outputStatistics"]
+    assert (statistics["rowCount"], statistics["size"], statistics["fileCount"]) == (10, 100, 2)
+
+
+def test_the_operator_reports_the_lineage_of_its_result(tmp_path: Path) -> None:
+    from base_ops.data_ingestion.operators import ConverterOperator
+
+    path = tmp_path / "result.json"
+    path.write_text(result().model_dump_json())
+    task = ConverterOperator(task_id="a", spec={"source": "a", "target": "b"})
+
+    def pull(task_ids: str, map_indexes: int) -> Any:
+        return {"result_uri": str(path)} if (task_ids, map_indexes) == ("a", -1) else None
+
+    ti = SimpleNamespace(task_id="a", map_index=-1, xcom_pull=pull)
+    assert [out.name for out in task.get_openlineage_facets_on_complete(ti).outputs] == ["fx_quotes"]
+    ti.xcom_pull = lambda **_: None
+    assert task.get_openlineage_facets_on_complete(ti) is None
+
+
+def test_the_plugin_registers_the_listener() -> None:
+    from airflow import plugins_manager
+
+    plugins, errors = plugins_manager._get_plugins()
+    assert errors == {}
+    (ours,) = [plugin for plugin in plugins if plugin.name == "base_ops"]
+    assert [listener.__name__ for listener in ours.listeners] == ["base_ops.orchestration.listener"]
