@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -78,10 +78,34 @@ def _why(store: Store, dataset: str, text: str) -> None:
     from base_ops.worker.lake.tables import Tables
 
     key = dict(_pair(part) for part in text.split(","))
-    found = Tables(store).why(dataset, key)
+    tables = Tables(store)
+    found = tables.why(dataset, key)
     if found is None:
         raise BadInput(f"{dataset} has no current row with {text}", code="no_such_row", todo=f"base-ops show {dataset}")
-    print_why(dataset, text, found)
+    lost = {}
+    for conflict in found.conflicts or ():
+        loser = f"{conflict['loser_source']} said {conflict['loser_value']}"
+        lost.setdefault(conflict["field"], (conflict["rule"], []))[1].append(loser)
+    table(
+        f"{dataset}: why the row {text} is what it is",
+        ("field", "value", "from", "rule", "values that lost"),
+        (
+            (name, value, found.sources.get(name), *(_decision(lost.get(name))))
+            for name, value in found.values.items()
+        ),
+    )
+    console.print(f"Known since {found.known_from.isoformat()}, commit {found.commit[:12]}, slice {found.slice}.")
+    for unit in found.inputs:
+        console.print(f"  made of {unit.uri}", markup=False)
+    versions = tables.history_of(dataset, key)
+    if versions.height > 1:
+        names = [c for c in versions.columns if c in ("_known_from", "_known_to") or c in found.values]
+        console.print()
+        table("What was known when", names, versions.select(names).rows())
+
+
+def _decision(lost: tuple[str, list[str]] | None) -> tuple[str | None, str | None]:
+    return (None, None) if lost is None else (lost[0], "; ".join(lost[1]))
 
 
 def _pair(part: str) -> tuple[str, str]:
@@ -89,8 +113,3 @@ def _pair(part: str) -> tuple[str, str]:
     if not separator:
         raise ConfigError(f"--why {part!r} is not a key", code="bad_key", expected="column=value, several with ','")
     return name.strip(), value.strip()
-
-
-def print_why(dataset: str, text: str, found: Any) -> None:
-    """Print what Tables.why tells."""
-    console.print(found)

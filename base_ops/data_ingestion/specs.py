@@ -216,6 +216,7 @@ class ConverterSpec(Spec):
     read: ReadSpec | None = None
     """How to read; default: the source's own, else detected."""
     write: WriteSpec = WriteSpec()
+    """How the target is written."""
     add: dict[str, str] = Field(default_factory=dict)
     """Columns to add to each row (constants or {captures})."""
     max_error_share: float = Field(0.05, ge=0, le=1)

@@ -79,8 +79,9 @@ class ConflictLog:
         self.rows = 0
         self._key = {name: f"{name}_key" if name in DETAILS else name for name in key}
         self._schema = pl.Schema({**{new: schema[old] for old, new in self._key.items()}, **DETAILS})
+        self._names, self._rules = pl.Enum([n for n in schema if n not in key]), pl.Enum(get_args(FieldRule))
         self._arrival, self._sensitive, self._criteria = arrival, frozenset(sensitive), frozenset(criteria)
-        self._sources = pl.Series([*sources])
+        self._sources = pl.Series([*sources], dtype=pl.Enum(sources))
         self._found: list[pl.DataFrame] = []
         self._pending: list[pl.DataFrame] = []
         self._writer = pq.ParquetWriter(path, self._schema.to_frame().to_arrow().schema, compression="zstd", compression_level=1)
@@ -129,8 +130,8 @@ class ConflictLog:
         self._found.append(
             losing.select(
                 *(pl.col(old).alias(new) for old, new in self._key.items()),
-                pl.lit(name).alias("field"),
-                pl.lit(decision.rule).alias("rule"),
+                pl.lit(name, self._names).alias("field"),
+                pl.lit(decision.rule, self._rules).alias("rule"),
                 self._sources.gather(by.set(by >= self._sources.len(), None).cast(pl.UInt32)).alias("winner_source"),
                 self._text(name, won.gather(lost)).alias("winner_value"),
                 self._sources.gather(losing[SOURCE].cast(pl.UInt32)).alias("loser_source"),

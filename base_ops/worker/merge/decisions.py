@@ -9,7 +9,6 @@ import polars as pl
 
 from base_ops.core.errors import BadInput, ConfigError, did_you_mean
 from base_ops.data_ingestion.specs import RECORD_RULES, FieldRule, MergeFieldSpec, MergerSpec
-from base_ops.worker.expressions import compile_expression
 from base_ops.worker.merge.files import Inputs
 
 LINEAGE = "_src_"
@@ -137,6 +136,8 @@ def _known_sources(spec: MergerSpec, inputs: Inputs) -> list[str]:
 def _expression(item: MergeFieldSpec, spec: MergerSpec, inputs: Inputs, dtype: pl.DataType) -> pl.Expr | None:
     if item.expression is None:
         return None
+    from base_ops.worker.expressions import compile_expression  # brings sqlglot
+
     schema = pl.Schema({source: dtype for source in _known_sources(spec, inputs)})
     value = compile_expression(item.expression, schema)
     made = pl.LazyFrame(schema=schema).select(value.alias("v")).collect_schema()["v"]

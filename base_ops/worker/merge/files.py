@@ -84,6 +84,11 @@ class Inputs:
     def rows(self) -> int:
         return sum(f.rows for f in self.files)
 
+    @property
+    def uneven(self) -> bool:
+        """Whether some branch lacks a column that another has."""
+        return any(len(b.schema) < len(self.schema) for b in self.branches)
+
     def having(self, column: str) -> frozenset[int]:
         """Indexes of the branches that have a column."""
         return frozenset(b.index for b in self.branches if column in b.schema)

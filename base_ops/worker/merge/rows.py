@@ -20,7 +20,7 @@ from base_ops.worker.merge.files import ARRIVAL, BRANCH, SOURCE, Branch, Inputs
 from base_ops.worker.merge.kernel import Batch
 
 _CHUNK_ROWS = 122_880
-_BATCH_ROWS, _BATCH_BYTES = 480_000, 64 << 20
+_BATCH_ROWS, _BATCH_BYTES = 240_000, 32 << 20
 _RESERVED_MB = 400
 """Left to the rest of the process: batches on their way, the writer's row groups."""
 
@@ -123,7 +123,8 @@ def batches(connection: Any, inputs: Inputs, key: Sequence[str], arrival: Arriva
     back = {short: name for name, short in names.items()}
     with _faults():
         reader = connection.sql(f"SELECT * FROM ({union}) ORDER BY {order}").to_arrow_reader(_CHUNK_ROWS)
-    carried = pl.DataFrame(schema={**inputs.schema, SOURCE: pl.UInt8, BRANCH: pl.UInt16, ARRIVAL: arrival.dtype})
+    beside = {SOURCE: pl.UInt8(), **({BRANCH: pl.UInt16()} if inputs.uneven else {}), ARRIVAL: arrival.dtype}
+    carried = pl.DataFrame(schema={**inputs.schema, **beside})
     ended = False
     while not ended:
         chunks, ended = _next_chunks(reader)
@@ -164,7 +165,8 @@ def _first_rows(frame: pl.DataFrame, key: Sequence[str]) -> NDArray[np.bool_]:
 def _select(branch: Branch, inputs: Inputs, names: dict[str, str], key: Sequence[str], arrival: Arrival) -> str:
     columns = [f"{_column(name, branch, inputs)} AS {short}" for name, short in names.items()]
     columns.append(f"{branch.source}::UTINYINT AS {_name(SOURCE)}")
-    columns.append(f"{branch.index}::USMALLINT AS {_name(BRANCH)}")
+    if inputs.uneven:
+        columns.append(f"{branch.index}::USMALLINT AS {_name(BRANCH)}")
     columns.append(f"{arrival.sql(branch)} AS {_name(ARRIVAL)}")
     paths = ", ".join(_literal(str(inputs.files[index].file.path)) for index in branch.files)
     nullable = [name for name in key if any(name in inputs.files[index].may_be_null for index in branch.files)]

@@ -156,7 +156,11 @@ def test_escape_character():
 
 def test_escape_without_quotes():
     data = b'a\tb\n1\tx\\\ty\n2\tsay "hi"\n3\t\\\\\n'
-    assert read(data, escape="\\", delimiter="\t", quote="", header=True).rows == [(1, "x\ty"), (2, 'say "hi"'), (3, "\\")]
+    assert read(data, escape="\\", delimiter="\t", quote="", header=True).rows == [
+        (1, "x\ty"),
+        (2, 'say "hi"'),
+        (3, "\\"),
+    ]
 
 
 def test_quotes_switched_off():
@@ -199,7 +203,10 @@ def test_without_header():
 
 
 def test_declared_columns_by_name():
-    columns = [{"name": "id", "source_name": "Id", "type": "string"}, {"name": "v", "type": "float64", "required": True}]
+    columns = [
+        {"name": "id", "source_name": "Id", "type": "string"},
+        {"name": "v", "type": "float64", "required": True},
+    ]
     found = read(b"v,other,Id\n1,x,007\n,y,8\n3,z,\n", columns=columns)
     assert found.schema == pl.Schema({"v": pl.Float64, "other": pl.String, "id": pl.String})
     assert found.rows == [(1.0, "x", "007"), (3.0, "z", None)]
@@ -366,7 +373,12 @@ LATER: list[tuple[str, str, str, bool]] = [
 @pytest.mark.parametrize("quoted", [False, True])
 @pytest.mark.parametrize(("usual", "late", "fits"), [c[1:] for c in LATER], ids=[c[0] for c in LATER])
 def test_later_cells_fit_or_are_refused(usual, late, fits, quoted):
-    lines = [f"{usual},x", *many(f"{usual},x"), f'{late},{"x" if not quoted else chr(34) + "x" + chr(34)}', f"{usual},x"]
+    lines = [
+        f"{usual},x",
+        *many(f"{usual},x"),
+        f"{late},{'x' if not quoted else chr(34) + 'x' + chr(34)}",
+        f"{usual},x",
+    ]
     found = read(table("v,k", *lines), sample_rows=50, header=True, delimiter=",")
     assert found.frame.height == (103 if fits else 102)
     assert found.faults == ([] if fits else [(103, "type")])
@@ -397,7 +409,9 @@ def test_one_reason_per_record_in_order_of_lines():
 # -- the object as a whole
 
 
-@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "utf-32", "cp1252", "latin-1"])
+@pytest.mark.parametrize(
+    "encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "utf-32", "cp1252", "latin-1"]
+)
 def test_encodings_are_found(encoding):
     text = "name,value\n" + "Müller – Café,1\n".replace("–", "-") * 40
     found = read(text.encode(encoding))

@@ -43,7 +43,13 @@ def _meant(cell: str, quoting: int) -> str | None:
 
 
 @settings(max_examples=250, deadline=None)
-@given(_TABLE, _DIALECT, st.sampled_from(["utf-8", "utf-8-sig", "utf-16", "utf-32-be"]), st.integers(40, 400), st.booleans())
+@given(
+    _TABLE,
+    _DIALECT,
+    st.sampled_from(["utf-8", "utf-8-sig", "utf-16", "utf-32-be"]),
+    st.integers(40, 400),
+    st.booleans(),
+)
 def test_what_csv_writes_is_read_back(table, dialect, encoding, block_bytes, final_newline):
     delimiter, quote, eol, quoting = dialect
     if quoting == csv.QUOTE_MINIMAL:  # the csv module then leaves line ends other than its own unquoted
@@ -62,7 +68,7 @@ def test_what_csv_writes_is_read_back(table, dialect, encoding, block_bytes, fin
 
 
 @settings(max_examples=60, deadline=None)
-@given(st.lists(st.text("abcäöü€ß ,\"\n", max_size=6), min_size=1, max_size=20), st.integers(40, 200))
+@given(st.lists(st.text('abcäöü€ß ,"\n', max_size=6), min_size=1, max_size=20), st.integers(40, 200))
 def test_single_byte_encodings(cells, block_bytes):
     text, lines = _write([("a", "b"), *((cell, "x") for cell in cells)], ",", '"', "\n", csv.QUOTE_ALL)
     found = read(text.encode("cp1252"), block_bytes=block_bytes, encoding="cp1252", quote='"', delimiter=",", header=True,
@@ -128,3 +134,83 @@ def test_damage_stays_where_it_is(rows, data, eol, block_bytes):
     for refused in found.rejected:
         assert raw[refused.byte_start : refused.byte_end].rstrip(b"\r") == refused.raw.rstrip(b"\r")
         assert raw[: refused.byte_start].count(b"\n") == refused.line - 1
+
+
+def _naive(text: str, width: int) -> tuple[list[tuple[int, tuple[str | None, ...]]], list[tuple[int, str]]]:
+    """The rules, one character at a time: good rows and refused lines."""
+    good: list[tuple[int, tuple[str | None, ...]]] = []
+    bad: list[tuple[int, str]] = []
+    line, at = 1, 0
+    while at < len(text):
+        found = _naive_record(text, at)
+        if found is None:
+            bad.append((line, "malformed_quote"))
+            at = text.find("\n", at) + 1 or len(text)
+            line += 1
+            continue
+        cells, end = found
+        raw = text[at:end]
+        if raw:
+            if len(cells) == width:
+                good.append((line, tuple(cells)))
+            else:
+                bad.append((line, "ragged_long" if len(cells) > width else "ragged_short"))
+        line += raw.count("\n") + 1
+        at = end + 1
+    return good, bad
+
+
+def _naive_record(text: str, at: int) -> tuple[list[str | None], int] | None:
+    cells: list[str | None] = []
+    while True:
+        if text[at : at + 1] == '"':
+            value, at = "", at + 1
+            while True:
+                if at >= len(text):
+                    return None
+                if text[at] == '"':
+                    if text[at + 1 : at + 2] == '"':
+                        value, at = value + '"', at + 2
+                        continue
+                    at += 1
+                    break
+                value, at = value + text[at], at + 1
+            if at < len(text) and text[at] not in ",\n":
+                return None
+            cells.append(value)
+        else:
+            end = at
+            while end < len(text) and text[end] not in ",\n":
+                end += 1
+            cells.append(text[at:end] or None)
+            at = end
+        if at >= len(text) or text[at] == "\n":
+            return cells, at
+        at += 1
+
+
+@settings(max_examples=1500, deadline=None)
+@given(st.text('a",\n', max_size=60) | st.text('a"",,\n', min_size=20, max_size=60), st.integers(2, 70))
+def test_any_soup_of_quotes_is_read_by_the_rules(text, block_bytes):
+    text = 'x,"y"\n' + text
+    good, bad = _naive(text, 2)
+    found = read(text.encode(), block_bytes=block_bytes, delimiter=",", quote='"', header=False, encoding="utf-8",
+                 columns=_columns("string", "string"), escape='"')  # fmt: skip
+    assert list(zip(found.lines, found.rows, strict=True)) == good
+    assert found.faults == bad
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.lists(st.sampled_from(["1,x", '2,"y, z"', "# no \"quote", "#,\"", '3,5" b', '4,#5"', "5,x,y", "", '6,"""', "#"]), max_size=12),
+       st.integers(4, 60))  # fmt: skip
+def test_comments_and_quotes_do_not_mix(lines, block_bytes):
+    kept = {"1,x": "x", '2,"y, z"': "y, z", '3,5" b': '5" b', '4,#5"': '#5"'}
+    bad = {"5,x,y": "ragged_long", '6,"""': "malformed_quote"}
+    text = "\n".join(["a,b", *lines]) + "\n"
+    opened = [i for i, line in enumerate(lines) if line in ('#,"', '6,"""')]
+    if any(lines[i] == '#,"' for i in opened) and len(opened) > 1:
+        return  # a quote opened in one line and closed in another
+    found = read(text.encode(), block_bytes=block_bytes, delimiter=",", quote='"', header=True, comment="#", escape='"',
+                 encoding="utf-8", columns=[{"name": "a", "type": "int64"}, {"name": "b", "type": "string"}])  # fmt: skip
+    assert [row[1] for row in found.rows] == [kept[line] for line in lines if line in kept]
+    assert found.faults == [(n, bad[line]) for n, line in enumerate(lines, 2) if line in bad]

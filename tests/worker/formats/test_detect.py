@@ -54,7 +54,9 @@ def test_a_name_that_agrees_is_not():
     assert findings == []
 
 
-@pytest.mark.parametrize("data", [parquet_bytes(), b"PK\x03\x04" + bytes(100), bytes(range(256)) * 20, b"\x89PNG\r\n\x1a\n" + bytes(50)])
+@pytest.mark.parametrize(
+    "data", [parquet_bytes(), b"PK\x03\x04" + bytes(100), bytes(range(256)) * 20, b"\x89PNG\r\n\x1a\n" + bytes(50)]
+)
 def test_declared_but_clearly_something_else(data):
     with pytest.raises(BadInput) as error:
         choose_format(source_of(data, "trades.csv"), ReadSpec(format="csv"))

@@ -24,8 +24,6 @@ from base_ops.worker.formats.wrappers import open_object, wrapper_of
 DATA = b"a,b\n1,x\n" * 1000
 
 
-
-
 STREAMS = {
     "gz": gzip.compress,
     "bz2": bz2.compress,
@@ -227,7 +225,13 @@ def test_an_archive_of_nothing(tmp_path):
 
 @pytest.mark.parametrize(
     ("head", "kind"),
-    [(b"BZh is how this line begins, 1\n", None), (b"a,b\n1,2\n", None), (b"", None), (b"PAR1", None), (bz2.compress(b"x"), "bz2")],
+    [
+        (b"BZh is how this line begins, 1\n", None),
+        (b"a,b\n1,2\n", None),
+        (b"", None),
+        (b"PAR1", None),
+        (bz2.compress(b"x"), "bz2"),
+    ],
 )
 def test_magic(head, kind):
     assert wrapper_of(head) == kind

@@ -100,7 +100,10 @@ class Block:
             at = int(ends[index])
         parts.append(self.data[at:])
         data = b"".join(parts)
-        quoted = self.dialect.plain_quote.encode() in data
+        return self.rewritten(data, quoted=self.dialect.plain_quote.encode() in data)
+
+    def rewritten(self, data: bytes, *, quoted: bool) -> Block:
+        """A block of the same records, written another way."""
         return Block(
             data, self.dialect, self.line, self.offset, quoted, self.newlines, self.source_offset,
             self.origin, self.origins,

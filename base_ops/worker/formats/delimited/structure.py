@@ -2,14 +2,14 @@
 
 A quote opens at the start of a cell only, and closes where a delimiter or a line end follows; a doubled quote inside
 stands for itself. While that holds, the parity of quotes tells inside from outside, and a block is settled with a few
-array operations. Where it does not hold, the one record concerned is walked quote by quote, and the arrays take over
-again behind it. A record whose quotes cannot be understood gives up its first physical line only.
+array operations. A quote inside of a bare cell is a character. A record whose quotes cannot be understood gives up its
+first physical line only, and the next line is taken for the start of a record.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,12 +38,20 @@ class Scan:
 
     complete: int
     """Bytes that make up whole records; the rest waits for more."""
-    regions: tuple[Positions, Positions]
-    """Positions of opening and closing quotes, in order."""
-    literal: list[tuple[int, int]] = field(default_factory=list)
-    """Records (start, line end) with a quote that is a mere character: not for a plain reader."""
-    malformed: list[tuple[int, int]] = field(default_factory=list)
+    opened: Positions
+    closed: Positions
+    """Quotes that open and close, in order and in pairs; a doubled quote closes and opens again."""
+    literal: Positions
+    """Quotes that are mere characters of a bare cell: not for a plain reader."""
+    malformed: list[tuple[int, int]]
     """Physical lines (start, line end) given up."""
+
+    def outside(self, positions: Positions) -> NDArray[np.bool_]:
+        """Which positions are not inside of quotes."""
+        if not len(self.opened):
+            return np.ones(len(positions), bool)
+        region = np.searchsorted(self.opened, positions) - 1
+        return np.asarray((region < 0) | (self.closed[region] < positions))
 
 
 def as_array(data: bytes) -> NDArray[np.uint8]:
@@ -116,125 +124,119 @@ def scan(data: bytes, dialect: Dialect, *, final: bool, limit: int) -> Scan:
 
 
 class _Scanner:
+    """Pairs up quotes by parity, as far as each can be what parity says; settles the exceptions one by one.
+
+    Two kinds of quotes are exceptions so often that they are sorted out beforehand: those that can neither open nor
+    close (5" pipe), and those that can only close, but follow one that did (pipe 5",).
+    """
+
     def __init__(self, data: bytes, dialect: Dialect, final: bool, limit: int) -> None:
         self.array = array = as_array(data)
         self.final, self.limit = final, limit
         self.delimiter, self.eol = ord(dialect.delimiter), ord(dialect.eol)
         self.lines = np.flatnonzero(array == self.eol)
-        self.quotes = np.flatnonzero(array == ord(dialect.quote)) if dialect.quote else self.lines[:0]
-        if dialect.escape and dialect.escape != dialect.quote:
-            self.quotes = self.quotes[~_escaped(array, self.quotes, ord(dialect.escape))]
-        self.opens, self.closes = self._rules()
-        self.pairs: list[tuple[Positions, Positions]] = []
-        self.scan = Scan(0, (self.quotes[:0], self.quotes[:0]))
+        self.all = np.flatnonzero(array == ord(dialect.quote)) if dialect.quote else self.lines[:0]
+        if dialect.escape:
+            self.all = self.all[~_escaped(array, self.all, ord(dialect.escape))]
+        self._classify()
+        self.pairs: list[tuple[int, int]] = []
+        """Slices of `quotes` that are pairs."""
+        self.malformed: list[tuple[int, int]] = []
 
-    def _rules(self) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-        """Of each quote: whether it may open a cell, and whether it may close one."""
-        array, quotes = self.array, self.quotes
-        adjacent = np.diff(quotes) == 1
+    def _classify(self) -> None:
+        array, quotes = self.array, self.all
+        self.adjacent = np.diff(quotes, prepend=-2) == 1
         before = array[np.maximum(quotes - 1, 0)]
         opens = (before == self.delimiter) | (before == self.eol) | (quotes == 0)
-        opens[1:] |= adjacent
         last = len(array) - 1
         after, second = array[np.minimum(quotes + 1, last)], array[np.minimum(quotes + 2, last)]
         closes = (after == self.delimiter) | (after == self.eol) | (quotes == last)
         closes |= (after == _CR) & ((second == self.eol) | (quotes + 1 == last))
-        closes[:-1] |= adjacent
-        return opens, closes
+        closes[:-1] |= self.adjacent[1:]
+        may_open = opens | self.adjacent
+        chosen = np.flatnonzero(may_open | closes)
+        only_closes = ~may_open[chosen]
+        chosen = chosen[~(only_closes & np.concatenate(([True], only_closes[:-1])))]
+        follows = np.diff(chosen, prepend=-2) == 1
+        self.index, self.quotes = chosen, quotes[chosen]
+        self.opens = opens[chosen] | (self.adjacent[chosen] & follows)
+        self.closes = closes[chosen] & follows
 
     def run(self) -> Scan:
         even = np.arange(len(self.quotes)) % 2 == 0
         broken = [np.flatnonzero(~np.where(even == start, self.opens, self.closes)) for start in (True, False)]
-        first, floor, stop = 0, 0, None
+        first = floor = 0
+        stop: int | None = None
         while True:
             faults = broken[first % 2]
             at = int(np.searchsorted(faults, first))
             fault = int(faults[at]) if at < len(faults) else len(self.quotes)
             paired = fault - (fault - first) % 2
-            self.pairs.append((self.quotes[first:paired:2], self.quotes[first + 1 : paired : 2]))
+            self.pairs.append((first, paired))
             if paired >= len(self.quotes):
                 break
+            if paired == fault:  # cannot open, outside of quotes: a character, and so are its neighbours
+                first = fault + 1
+                while first < len(self.quotes) and self.adjacent[self.index[first]]:
+                    first += 1
+                continue
             start = self._record_start(int(self.quotes[paired]), floor)
-            floor = self._settle(start)
-            if floor < 0:
+            unclosed = fault >= len(self.quotes)
+            line = int(np.searchsorted(self.lines, start))
+            if line == len(self.lines) or (unclosed and not self.final and len(self.array) - start <= self.limit):
                 stop = start
                 break
+            end = int(self.lines[line])
+            self.malformed.append((start, end))
+            self._forget(start)
+            floor = end + 1
             first = int(np.searchsorted(self.quotes, floor))
         return self._finish(stop)
 
     def _record_start(self, position: int, floor: int) -> int:
-        """Start of the record around `position`, which lies outside of all regions found so far."""
-        opened, closed = self.pairs[-1]
+        """Start of the record around `position`, which lies outside of all pairs found so far."""
         while True:
             at = int(np.searchsorted(self.lines, position)) - 1
             line = int(self.lines[at]) if at >= 0 else -1
             if line < floor:
                 return floor
-            region = int(np.searchsorted(opened, line)) - 1
-            if region < 0 or closed[region] < line:
+            opening = self._region_around(line)
+            if opening < 0:
                 return line + 1
-            position = int(opened[region])
+            position = opening
 
-    def _settle(self, start: int) -> int:
-        """Walk the record at `start`; returns where to go on, or -1 where more bytes are needed."""
-        opened, closed = self.pairs.pop()
-        kept = int(np.searchsorted(opened, start))
-        self.pairs.append((opened[:kept], closed[:kept]))
-        end, inner = self._walk(start)
-        if end == _OPEN and not self.final and len(self.array) - start <= self.limit:
-            return -1
-        if end >= 0:
-            if inner:
-                self.pairs.append((np.array([p for p, _ in inner]), np.array([p for _, p in inner])))
-            self.scan.literal.append((start, end))
-            return end + 1
-        line = int(np.searchsorted(self.lines, start))
-        if line == len(self.lines):
-            return -1
-        self.scan.malformed.append((start, int(self.lines[line])))
-        return int(self.lines[line]) + 1
+    def _region_around(self, position: int) -> int:
+        """Position of the opening quote of the pair around `position`; -1 where it is outside."""
+        before = int(np.searchsorted(self.quotes, position)) - 1
+        for first, end in reversed(self.pairs):
+            if before >= first:
+                return int(self.quotes[before]) if before < end and (before - first) % 2 == 0 else -1
+        return -1
 
-    def _walk(self, start: int) -> tuple[int, list[tuple[int, int]]]:
-        """(position of the record's line end, its quoted regions), or _OPEN or _MALFORMED instead of the position."""
-        quotes, array = self.quotes, self.array
-        at = int(np.searchsorted(quotes, start))
-        inner: list[tuple[int, int]] = []
-        position = start
-        while True:
-            line = int(np.searchsorted(self.lines, position))
-            end = int(self.lines[line]) if line < len(self.lines) else len(array)
-            if at == len(quotes) or quotes[at] > end:
-                return (end if end < len(array) else _OPEN), inner
-            opening = int(quotes[at])
-            if opening != start and array[opening - 1] != self.delimiter:
-                at += 1
-                continue
-            at += 1
-            while at + 1 < len(quotes) and quotes[at + 1] == quotes[at] + 1:
-                at += 2
-            if at >= len(quotes):
-                return _OPEN, inner
-            closing = int(quotes[at])
-            if closing - start > self.limit or not self.closes[at]:
-                return _MALFORMED, inner
-            inner.append((opening, closing))
-            at, position = at + 1, closing + 1
+    def _forget(self, start: int) -> None:
+        """Drop the pairs behind `start`."""
+        kept = int(np.searchsorted(self.quotes, start))
+        while self.pairs and self.pairs[-1][1] > kept:
+            first, _ = self.pairs.pop()
+            if first < kept:
+                self.pairs.append((first, kept))
 
     def _finish(self, stop: int | None) -> Scan:
-        opened = np.concatenate([pair[0] for pair in self.pairs])
-        closed = np.concatenate([pair[1] for pair in self.pairs])
-        self.scan.regions = opened, closed
+        opened = np.concatenate([self.index[first:end:2] for first, end in self.pairs])
+        closed = np.concatenate([self.index[first + 1 : end : 2] for first, end in self.pairs])
+        used = np.zeros(len(self.all), bool)
+        used[opened] = used[closed] = True
+        found = Scan(0, self.all[opened], self.all[closed], self.all[~used], self.malformed)
         ends = self.lines if stop is None else self.lines[: np.searchsorted(self.lines, stop)]
-        while len(ends):  # the last line end outside of quotes
-            region = int(np.searchsorted(opened, ends[-1])) - 1
-            if region < 0 or closed[region] < ends[-1]:
-                break
-            ends = ends[: np.searchsorted(ends, opened[region])]
-        self.scan.complete = int(ends[-1]) + 1 if len(ends) else 0
-        return self.scan
-
-
-_OPEN, _MALFORMED = -1, -2
+        ends = ends[-1:] if not len(ends) or found.outside(ends[-1:]).all() else ends[found.outside(ends)]
+        found.complete = int(ends[-1]) + 1 if len(ends) else 0
+        found.malformed = [line for line in self.malformed if line[1] < found.complete]
+        found.literal = found.literal[found.literal < found.complete]
+        if found.malformed:
+            starts, stops = np.array(found.malformed).T
+            line = np.searchsorted(starts, found.literal, side="right") - 1
+            found.literal = found.literal[(line < 0) | (stops[line] < found.literal)]
+        return found
 
 
 def _escaped(array: NDArray[np.uint8], positions: Positions, escape: int) -> NDArray[np.bool_]:

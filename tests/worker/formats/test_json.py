@@ -1,0 +1,208 @@
+"""The JSON reader: RFC 8259 to the letter; records become rows or are refused with their place."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from base_ops.core.errors import BadInput
+from base_ops.data_ingestion.specs import ColumnSpec, ReadSpec
+from base_ops.worker.engine.plan import POINTER, Reader, Rejected
+from base_ops.worker.formats import json as json_format
+from base_ops.worker.formats.base import ByteSource
+from base_ops.worker.formats.json import FORMAT
+from base_ops.worker.formats.records.document import Document
+
+
+def open_bytes(data: bytes, **spec: Any) -> Reader:
+    return FORMAT.read(ByteSource("x.json", len(data), lambda: io.BytesIO(data)), ReadSpec(**spec))
+
+
+def read(data: bytes, **spec: Any) -> tuple[list[dict[str, Any]], list[Rejected], Reader]:
+    reader = open_bytes(data, **spec)
+    batches = list(reader.batches())
+    for batch in batches:
+        assert batch.frame.schema == {**reader.schema, POINTER: pl.Int64()}
+    return [row for b in batches for row in b.frame.to_dicts()], [r for b in batches for r in b.rejected], reader
+
+
+@pytest.mark.parametrize(
+    ("data", "spec", "rows"),
+    [
+        (b'[{"a":1},{"a":2}]', {}, [{"a": 1, "_line": 1}, {"a": 2, "_line": 2}]),
+        (b'{"a":{"b":1,"c":[1,2]}}', {}, [{"a.b": 1, "a.c": [1, 2], "_line": 1}]),
+        (b'{"a":{"b":1}}', {"nested": "keep"}, [{"a": {"b": 1}, "_line": 1}]),
+        (b'{"d":{"x":[0],"items":[{"a":1}],"n":2}}', {"records": "d.items"}, [{"a": 1, "_line": 1}]),
+        (b'{"d":{"items":{"a":1}}}', {"records": "d.items"}, [{"a": 1, "_line": 1}]),
+        (b'{"d":null}', {"records": "d"}, []),
+        (b'{"d":[]}', {"records": "d"}, []),
+        (b"[]", {}, []),
+        (b"[1,null,3]", {}, [{"value": 1, "_line": 1}, {"value": None, "_line": 2}, {"value": 3, "_line": 3}]),
+        (b'[1,"b"]', {}, [{"value": "1", "_line": 1}, {"value": "b", "_line": 2}]),
+        (b"[[1],[2,3]]", {}, [{"value": [1], "_line": 1}, {"value": [2, 3], "_line": 2}]),
+        (b"42", {}, [{"value": 42, "_line": 1}]),
+        (b'\xef\xbb\xbf [ {"a" : 1} ]\r\n', {}, [{"a": 1, "_line": 1}]),
+        (b'[{"a":1},{"b":"x"}]', {}, [{"a": 1, "b": None, "_line": 1}, {"a": None, "b": "x", "_line": 2}]),
+        (b'[{"a":[1,"x"]},{"a":[]}]', {}, [{"a": '[1,"x"]', "_line": 1}, {"a": "[]", "_line": 2}]),
+        (b"[{}]", {}, [{"_line": 1}]),
+    ],
+)
+def test_documents(data: bytes, spec: dict[str, Any], rows: list[dict[str, Any]]) -> None:
+    found, rejected, _ = read(data, **spec)
+    assert (found, rejected) == (rows, [])
+
+
+def test_bad_records_are_refused_and_their_neighbours_kept() -> None:
+    long = '{"é":"' + "x" * 99 + '"}'
+    records = ['{"é":1}', '{"é":1,"é":2}', "7", '{"é":"\\ud800"}', '{"é":1e999}', '{"é":2}', long]
+    data = ("[" + ", ".join(records) + "]").encode()
+    rows, rejected, _ = read(data, max_record_bytes=64)
+    assert [r["é"] for r in rows] == [1, 2]
+    assert [(r.line, r.rule) for r in rejected] == [
+        (2, "duplicate_key"),
+        (3, "not_an_object"),
+        (4, "encoding"),
+        (5, "type"),
+        (7, "record_too_long"),
+    ]
+    for r in rejected:
+        assert data[r.byte_start : r.byte_end] == r.raw
+
+
+def test_bytes_that_are_no_utf8_refuse_their_record_only() -> None:
+    data = b'[{"a":"\xc3\xa9"},{"a":"\xff"},{"a":"x"}]'
+    rows, rejected, _ = read(data)
+    assert [r["a"] for r in rows] == ["é", "x"]
+    assert [(r.line, r.rule, r.raw) for r in rejected] == [(2, "encoding", b'{"a":"\xff"}')]
+
+
+def test_few_values_of_another_kind_are_refused() -> None:
+    rows, rejected, _ = read(json.dumps([{"a": n} for n in range(99)] + [{"a": "x"}]).encode())
+    assert (len(rows), [(r.line, r.rule, r.column) for r in rejected]) == (99, [(100, "type", "a")])
+
+
+def test_declared_columns() -> None:
+    wanted = (ColumnSpec(name="b", source_name="a.b", type="decimal(9,2)"), ColumnSpec(name="t", type="timestamp_utc"))
+    rows, rejected, reader = read(
+        b'[{"a":{"b":1.10},"t":"2026-01-01T00:00:00Z"},{"a":{"b":1.111}},{"x":1}]', columns=wanted
+    )
+    assert [str(r["b"]) for r in rows] == ["1.10", "None"]
+    assert [(r.line, r.column) for r in rejected] == [(2, "b")]
+    assert reader.schema == {"b": pl.Decimal(9, 2), "t": pl.Datetime("us", "UTC")}
+
+
+@pytest.mark.parametrize(
+    ("data", "spec", "code"),
+    [
+        (b"", {}, "empty_object"),
+        (b"\xef\xbb\xbf \n", {}, "empty_object"),
+        (b'[{"a":1},', {}, "truncated"),
+        (b'[{"a":1}', {}, "truncated"),
+        (b'[{"a":"x', {}, "truncated"),
+        (b"[1,]", {}, "not_this_format"),
+        (b"[NaN]", {}, "not_this_format"),
+        (b'[{"a":-Infinity}]', {}, "not_this_format"),
+        (b"[1] // c", {}, "not_this_format"),
+        (b'{"a":1}{"a":2}', {}, "not_this_format"),
+        (b"a,b\n1,2", {}, "not_this_format"),
+        ("[1]".encode("utf-16"), {}, "not_this_format"),
+        (b"[" * 101 + b"]" * 101, {}, "too_deep"),
+        (b"[" * 100_000, {}, "too_deep"),
+        (b'{"x":' * 100_000, {"records": "y"}, "too_deep"),
+        (b'{"a":[1]}', {"records": "b"}, "records_not_found"),
+        (b'{"a":[1]}', {"records": "a.b"}, "records_not_found"),
+        (b"[1]", {"records": "a"}, "records_not_found"),
+        (b"{}", {"records": "a"}, "records_not_found"),
+        (b'{"a":[1],"a":[2]}', {"records": "a"}, "duplicate_key"),
+        (b'{"a":[1],}', {"records": "a"}, "not_this_format"),
+        (b'{"a":[1] "b":2}', {"records": "a"}, "not_this_format"),
+        (b"{1:2}", {"records": "a"}, "not_this_format"),
+    ],
+)
+def test_what_is_no_usable_document_is_refused(data: bytes, spec: dict[str, Any], code: str) -> None:
+    with pytest.raises(BadInput) as raised:
+        open_bytes(data, **spec)
+    assert raised.value.code == code
+
+
+def test_depth_of_a_hundred_is_read() -> None:
+    assert len(read(b'[{"a":' + b"[" * 98 + b"]" * 98 + b"}]")[0]) == 1
+
+
+@pytest.mark.parametrize("known_size", [True, False])
+def test_size_is_bounded(monkeypatch: pytest.MonkeyPatch, known_size: bool) -> None:
+    monkeypatch.setattr(json_format, "MAX_BYTES", 20)
+    data = b'[{"a":1},{"a":2},{"a":3}]'
+    with pytest.raises(BadInput, match="ndjson") as raised:
+        FORMAT.read(ByteSource("x", len(data) if known_size else None, lambda: io.BytesIO(data)), ReadSpec())
+    assert raised.value.code == "too_large"
+
+
+def test_values_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(json_format, "MAX_VALUES", 10)
+    with pytest.raises(BadInput) as raised:
+        open_bytes(b"[" + b"1," * 20 + b"1]")
+    assert raised.value.code == "too_large"
+
+
+@pytest.mark.parametrize(
+    ("head", "name", "low", "high"),
+    [
+        (b"[1,", "x", 0.8, 1.0),
+        (b' \n[\n  {"a"', "x.txt", 0.8, 1.0),
+        (b'{"a":1', "x.json", 0.7, 0.9),
+        (b"{}", "x", 0.5, 0.7),
+        (b"[section]\nkey=1\n", "x.json", 0.0, 0.0),
+        (b"{% jinja %}", "x.json", 0.0, 0.0),
+        (b"", "x.json", 0.0, 0.0),
+    ],
+)
+def test_sniff(head: bytes, name: str, low: float, high: float) -> None:
+    assert low <= FORMAT.sniff(head, name) <= high
+
+
+_texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=6)
+_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | _texts,
+    lambda v: st.lists(v, max_size=3) | st.dictionaries(_texts, v, max_size=3),
+    max_leaves=8,
+)
+
+
+@settings(max_examples=100, deadline=None)
+@given(_values, st.sampled_from([None, 1]))
+def test_any_document_is_accepted_and_every_record_counted(value: Any, indent: int | None) -> None:
+    rows, rejected, _ = read(json.dumps(value, ensure_ascii=False, indent=indent).encode())
+    assert len(rows) + len(rejected) == (len(value) if isinstance(value, list) else 1)
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.lists(_values, max_size=4), st.integers(0, 2))
+def test_records_stand_where_they_are_said_to_stand(values: list[Any], indent: int) -> None:
+    text = json.dumps({"a": 1, "b": {"c": values, "d": []}}, ensure_ascii=False, indent=indent or None)
+    found = list(Document(text, "x", "b.c").records())
+    assert [json.loads(text[r.start : r.end]) for r in found] == values
+    assert [r.number for r in found] == list(range(1, len(values) + 1))
+
+
+@pytest.mark.corpora
+@pytest.mark.parametrize(("kind", "count"), [("y", 95), ("n", 188), ("i", 35)])
+def test_json_test_suite(kind: str, count: int) -> None:
+    files = sorted((Path(os.environ["BASE_CORPORA"]) / "jsontestsuite" / "test_parsing").glob(f"{kind}_*.json"))
+    accepted = []
+    for file in files:
+        try:
+            read(file.read_bytes())
+            accepted.append(file.name)
+        except BadInput:
+            assert kind != "y", file.name
+    assert len(files) == count
+    assert kind != "n" or accepted == []
