@@ -199,6 +199,8 @@ class CollectorSpec(Spec):
     """The source to collect from."""
     mode: Literal["full", "incremental", "window"] = "incremental"
     """incremental moves the cursor; window fetches the run's data interval and never moves it."""
+    window: tuple[str, str] | None = None
+    """Backfill of an API with window_params: from and to (ISO 8601), which sets mode=window; two empty texts: none."""
     dataset: str | None = None
     """Table the data is for: what that table has not consumed yet is handed on, also from earlier runs."""
     reprocess: bool = False

@@ -7,12 +7,13 @@ from typing import Any
 from airflow.sdk import setup, teardown
 
 
-def start_sample() -> str:
-    """Start the sample server; returns its URL."""
+def start_sample() -> dict[str, str]:
+    """Start the sample server; hands on its URL and the folder of both vendors' files."""
     from base_ops import sample
     from base_ops.core.settings import load_settings
 
-    return str(sample.start(load_settings().home.absolute()).url)
+    server = sample.start(load_settings().home.absolute())
+    return {"url": server.url, "folder": str(server.folder)}
 
 
 def stop_sample() -> None:

@@ -24,7 +24,7 @@ _PATIENCE_S = 15.0
 
 @dataclass(frozen=True)
 class SampleServer:
-    """A running API, and the folder of both vendors' files (the pipelines' `sample_dir`)."""
+    """A running API, and the folder of both vendors' files (drop/ is vendor B's)."""
 
     url: str
     pid: int

@@ -169,7 +169,8 @@ def drop_files(*, later: bool = False) -> dict[str, bytes]:
         if number < len(broken):
             lines.insert(DAYS // 2, list(broken[number].values()))
         elif number < len(broken) + DROP.ragged:
-            lines.insert(DAYS // 2, [f"B-RAGGED{number}", *lines[0][1:6]])
+            short, long = lines[0][1:6], [*lines[0][1:], "one", "two"]
+            lines.insert(DAYS // 2, [f"B-RAGGED{number}", *(short if number % 2 else long)])
         files[f"{symbol}.zip"] = _zip(f"{symbol}.csv", [list(rows[0]), *lines])
     return files
 

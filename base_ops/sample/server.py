@@ -1,4 +1,4 @@
-"""Vendor A's API on 127.0.0.1: `GET /v1/quotes?since=…&cursor=…` with a bearer token, 100 records a page.
+"""Vendor A's API on 127.0.0.1: `GET /v1/quotes?since=…&cursor=…` (or `from=…&to=…`) with a bearer token, 100 records a page.
 
     {"data": [{"symbol": …}, …], "next": "<cursor>" or null}
 
@@ -67,12 +67,13 @@ class Handler(BaseHTTPRequestHandler):
         return self.quotes({key: values[-1] for key, values in parse_qs(url.query).items()})
 
     def quotes(self, params: dict[str, str]) -> None:
-        """Records updated after `since`, from number `cursor` on."""
+        """Records updated after `since`, or of quote dates `from` to before `to`; from number `cursor` on."""
         cursor = params.get("cursor", "0")
         if not (cursor.isascii() and cursor.isdigit()):
             return self.answer(400, b'{"error": "cursor is not one of mine"}')
         rows = market.api_rows(later=(self.server.folder / CORRECTED).exists())
         rows = [row for row in rows if row["updated_at"] > params.get("since", "")]
+        rows = [row for row in rows if params.get("from", "")[:10] <= row["date"] < params.get("to", "9999")[:10]]
         start, end = int(cursor), int(cursor) + PAGE_ROWS
         return self.answer(200, market.to_json(rows[start:end], str(end) if end < len(rows) else None))
 

@@ -282,6 +282,20 @@ def test_a_backfill_took_the_number(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert (output.adopted, output.cursor_after) == (False, 4)
 
 
+def test_a_full_fetch_never_takes_the_cursor_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    feed = Feed(2)
+    with serving(feed) as server:
+        connect(tmp_path, "api", conn_type="http", host="127.0.0.1", port=server.port, password="token-1234")
+
+        def other() -> None:
+            feed.records += [{"id": 3}]
+            collected(tmp_path, HTTP)
+
+        rival(monkeypatch, other)
+        output = collected(tmp_path, HTTP, mode="full")
+    assert (output.cursor_after, len(log_of(tmp_path))) == (3, 2)
+
+
 def test_many_attempts_at_once(drop: Path, tmp_path: Path) -> None:
     feed = Feed(9)
     start = threading.Barrier(6)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import stat
 import urllib.error
 import urllib.request
@@ -32,7 +33,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 def source(home: Path, name: str) -> dict[str, Any]:
     raw = load_yaml(SOURCES / f"{name}.yaml").data
     if "files" in raw:
-        raw["files"]["path"] = raw["files"]["path"].replace("{{ params.sample_dir }}", str(home / "sample"))
+        raw["files"]["path"] = re.sub(r"\{\{.*?\}\}", str(home / "sample"), raw["files"]["path"])
     return dict(raw)
 
 

@@ -1,3 +1,4 @@
+# ruff: noqa: DTZ001 (naive timestamps are among what is tested)
 """The type vocabulary: a text becomes exactly what it says, or null."""
 
 from __future__ import annotations
@@ -24,7 +25,9 @@ def parse(texts: list[str | None], type: str, **options: Any) -> list[Any]:
 @pytest.mark.parametrize("name", NAMES)
 def test_names_and_types_are_one_to_one(name):
     assert type_name(dtype_of(name)) == name
-    assert pl.DataFrame({"c": [None]}, schema={"c": pl.String}).select(parse_expr("c", name)).schema["c"] == dtype_of(name)
+    assert pl.DataFrame({"c": [None]}, schema={"c": pl.String}).select(parse_expr("c", name)).schema["c"] == dtype_of(
+        name
+    )
 
 
 @pytest.mark.parametrize("name", ["integer", "decimal", "decimal(39,2)", "decimal(3,4)", "timestamp[us]", ""])

@@ -12,6 +12,7 @@ import threading
 import time
 from dataclasses import dataclass, field
 from datetime import UTC
+from typing import Literal
 
 from pydantic import JsonValue
 
@@ -51,12 +52,12 @@ def collect(spec: CollectorSpec, ctx: Context, clock: Clock) -> JobOutput:
             source=spec.source,
             scratch=scratch,
             connection=ctx.secrets.connection(spec.source.connection) if spec.source.connection else None,
-            mode=spec.mode,
+            mode=_mode(spec),
             window=_window(spec, ctx),
             clock=clock,
             env=ctx.settings.env,
         )
-        report = open_connector(site).fetch(before, basket.keep)
+        report = Report() if ctx.settings.offline else open_connector(site).fetch(before, basket.keep)
     new, lost = _commit(site, landing, before, basket.objects, report)
     after = landing.history()
     outputs = _hand_on(spec, ctx, landing, after.last)
@@ -125,9 +126,18 @@ def slice_name(template: str, captures: dict[str, str]) -> str:
     return text if len(text) <= 128 else f"{text[:111]}-{fingerprint(text)[:16]}"
 
 
+def _mode(spec: CollectorSpec) -> Literal["full", "incremental", "window"]:
+    """A given window is for APIs that take one; other sources of the pipeline are collected as ever."""
+    if spec.window is None or not all(spec.window):
+        return spec.mode
+    return "window" if spec.source.http is not None and spec.source.http.window_params else "incremental"
+
+
 def _window(spec: CollectorSpec, ctx: Context) -> tuple[str, str] | None:
-    if spec.mode != "window":
+    if _mode(spec) != "window":
         return None
+    if spec.window is not None and all(spec.window):
+        return spec.window
     start, end = ctx.identity.window_start, ctx.identity.window_end
     if start is None or end is None or spec.source.http is None:
         raise ConfigError(

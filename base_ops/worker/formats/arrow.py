@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
 import pyarrow as pa
 import pyarrow.ipc as ipc
@@ -56,32 +55,20 @@ def _is_stream(head: bytes) -> bool:
     return size == 0 or (0 < size < _MAX_METADATA and size % 8 == 0)
 
 
-def _read_file(file: Any, name: str, spec: ReadSpec) -> ArrowReader:
+def _read_file(file: pa.NativeFile, name: str, spec: ReadSpec) -> ArrowReader:
     def batches() -> Iterator[pa.RecordBatch]:
         for number in range(opened.num_record_batches):
             yield opened.get_batch(number)
 
     with refusing(name):
-        opened = ipc.open_file(_native(file))
+        opened = ipc.open_file(file)
         return ArrowReader(name, opened.schema, batches, spec)
 
 
-def _read_stream(file: Any, name: str, spec: ReadSpec) -> ArrowReader:
-    def batches() -> Iterator[pa.RecordBatch]:
-        try:
-            yield from opened
-        except OSError as error:
-            if error.errno is None and "Expected to be able to read" in str(error):
-                cut_off(name, "the rest of a batch")
-            raise
-
+def _read_stream(file: pa.NativeFile, name: str, spec: ReadSpec) -> ArrowReader:
     with refusing(name):
-        opened = ipc.open_stream(_native(file))
-        return ArrowReader(name, opened.schema, batches, spec)
-
-
-def _native(file: Any) -> Any:
-    return pa.OSFile(str(file)) if not hasattr(file, "read") else file
+        opened = ipc.open_stream(file)
+        return ArrowReader(name, opened.schema, lambda: iter(opened), spec)
 
 
 FORMAT = ArrowFormat()

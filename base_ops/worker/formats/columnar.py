@@ -7,13 +7,13 @@ wrap and drops repeated keys of maps) are cast by Arrow first, which checks; typ
 
 from __future__ import annotations
 
+import re
 import shutil
 import tempfile
 import zoneinfo
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
-from typing import Any, NoReturn
+from typing import NoReturn
 
 import polars as pl
 import pyarrow as pa
@@ -23,12 +23,13 @@ from base_ops.core.protocol import Finding
 from base_ops.data_ingestion.specs import ReadSpec
 from base_ops.worker.engine.plan import POINTER, Batch, Rejected
 from base_ops.worker.formats.base import ByteSource
-from base_ops.worker.formats.declared import BadRow, Column, Columns, decoded
+from base_ops.worker.formats.declared import BadRow, Column, Columns, decoded, free_name
 
 BATCH_ROWS = 1 << 17
 BATCH_BYTES = 64 << 20
 _DAYS = (-96_465_292, 95_026_236)
 """The days polars' calendar reaches (years -262143 to 262142); beyond, its date functions panic."""
+_ENDS_EARLY = re.compile(r"Expected to (be able to )?read|only \d+ bytes available")
 _TEXTS = (pa.types.is_string, pa.types.is_large_string)
 _AS_THEY_ARE = (
     *_TEXTS,
@@ -62,13 +63,10 @@ class ArrowReader:
         """The columns' names; one that is taken (also by the engine's own column) gets a number."""
         taken, found = {"", POINTER}, []
         for name in names:
-            free, number = name, 2
-            while free in taken:
-                free, number = f"{name}_{number}", number + 1
+            free = free_name(name, taken)
             if free != name:
-                message = f"a column {name!r} is named {free!r}, since the name is taken"
+                message = f"a column {name!r} is named {free!r}, since its own name is taken or not possible"
                 self.findings.append(Finding(code="renamed_column", message=message, data={"from": name, "to": free}))
-            taken.add(free)
             found.append(free)
         return found
 
@@ -165,7 +163,7 @@ def kept_type(type: pa.DataType, where: str) -> pa.DataType:
         return pa.list_(pa.struct(entry))
     elif is_.is_struct(type):
         fields = [pa.field(f.name, kept_type(f.type, where)) for f in type]
-        if len({f.name for f in fields}) == len(fields):
+        if len({f.name for f in fields}) == len(fields) and not any("\0" in f.name for f in fields):
             return pa.struct(fields)
     elif (is_.is_primitive(type) and not is_.is_interval(type)) or any(test(type) for test in _AS_THEY_ARE):
         return type
@@ -217,38 +215,37 @@ def cut_off(name: str, expected: str) -> NoReturn:
 
 @contextmanager
 def refusing(name: str) -> Iterator[None]:
-    """Whatever Arrow finds wrong with the bytes is BadInput; errors of the operating system stay what they are."""
+    """Whatever Arrow finds wrong with the bytes is BadInput, also sizes that no memory holds.
+
+    Errors of the operating system stay what they are.
+    """
     try:
         yield
     except pa.ArrowCancelled:
         raise
-    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
+    except (pa.ArrowException, OSError, MemoryError, UnicodeDecodeError) as error:
         if isinstance(error, OSError) and error.errno is not None:
             raise
+        if _ENDS_EARLY.search(str(error)):
+            cut_off(name, "the rest of a record batch")
         corrupt(name, str(error))
 
 
-def local_file(source: ByteSource) -> Any:
-    """A path, or an unnamed temporary file with the object's bytes: columnar formats jump about in their files."""
+def local_file(source: ByteSource) -> pa.NativeFile:
+    """The object's bytes as a local file (an unnamed copy, if need be): columnar formats jump about in their files."""
     if source.local is not None:
-        return source.local
-    copy = tempfile.TemporaryFile()  # noqa: SIM115 (closed with the reader)
-    with source.open() as file:
+        return pa.OSFile(str(source.local))
+    with tempfile.NamedTemporaryFile() as copy, source.open() as file:
         shutil.copyfileobj(file, copy, 1 << 20)
-    return copy
+        copy.flush()
+        return pa.OSFile(copy.name)  # stays readable when the name is gone
 
 
-def ends_of(file: Any, size: int) -> tuple[bytes, bytes, int]:
-    """The first and last `size` bytes of a local file, and its length."""
-    opened = file.open("rb") if isinstance(file, Path) else file
-    try:
-        length = opened.seek(0, 2)
-        opened.seek(0)
-        head = opened.read(size)
-        opened.seek(max(0, length - size))
-        return head, opened.read(size), length
-    finally:
-        if isinstance(file, Path):
-            opened.close()
-        else:
-            opened.seek(0)
+def ends_of(file: pa.NativeFile, size: int) -> tuple[bytes, bytes, int]:
+    """The first and last `size` bytes of a file, and its length."""
+    length = file.size()
+    head = file.read(size)
+    file.seek(max(0, length - size))
+    tail = file.read(size)
+    file.seek(0)
+    return head, tail, length

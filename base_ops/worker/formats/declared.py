@@ -43,6 +43,16 @@ class BadRow:
     column: str
 
 
+def free_name(name: str, taken: set[str]) -> str:
+    """A name for a column that may be called `name`, and is then taken: without NUL, which Arrow's users cut at."""
+    base = name.replace("\0", "\ufffd")
+    free, number = base, 2
+    while free in taken:
+        free, number = f"{base}_{number}", number + 1
+    taken.add(free)
+    return free
+
+
 class Columns:
     """The columns an input is to have, over the columns it has."""
 

@@ -141,7 +141,7 @@ class NdjsonReader:
             keep &= lines.numbers > self._spec.skip_lines
         comment = self._spec.comment.encode() if self._spec.comment else None
         first = np.frombuffer(lines.data + b"\n", np.uint8)[lines.starts]
-        for index in np.flatnonzero(keep & (first != _OPEN)):
+        for index in np.flatnonzero(keep & (first != _OPEN)).tolist():
             text = lines[index]
             keep[index] = bool(text.strip(b" \t\r")) and not (comment and text.startswith(comment))
         return lines if keep.all() else lines.pick(keep)

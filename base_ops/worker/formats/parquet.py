@@ -58,7 +58,7 @@ class ParquetFormat:
             raise
 
 
-def _read(file: Any, length: int, name: str, spec: ReadSpec) -> Reader:
+def _read(file: pa.NativeFile, length: int, name: str, spec: ReadSpec) -> Reader:
     opened = _open(file)
     rows = _batch_rows(opened.metadata, length, name, spec)
     int96 = Int96(file, opened, rows, name)
@@ -81,13 +81,13 @@ def _read(file: Any, length: int, name: str, spec: ReadSpec) -> Reader:
     return ArrowReader(name, schema, batches, spec)
 
 
-def _open(file: Any, int96_unit: str | None = None) -> pq.ParquetFile:
+def _open(file: pa.NativeFile, int96_unit: str | None = None) -> pq.ParquetFile:
     return pq.ParquetFile(
         file, pre_buffer=False, page_checksum_verification=True, coerce_int96_timestamp_unit=int96_unit
     )
 
 
-def _check_ends(file: Any, name: str) -> int:
+def _check_ends(file: pa.NativeFile, name: str) -> int:
     """The file's length; raises BadInput where it is not a whole Parquet file."""
     head, tail, length = ends_of(file, 4)
     if length == 0:
@@ -139,7 +139,7 @@ class Int96:
     pyarrow lets what does not fit wrap; whole seconds always fit, and tell what does.
     """
 
-    def __init__(self, file: Any, opened: pq.ParquetFile, rows: int, name: str) -> None:
+    def __init__(self, file: pa.NativeFile, opened: pq.ParquetFile, rows: int, name: str) -> None:
         """Raises: BadInput where no unit keeps the values."""
         schema = opened.schema
         paths = [schema.column(i).path for i in range(len(schema)) if schema.column(i).physical_type == "INT96"]

@@ -107,7 +107,7 @@ class _Bounded(io.RawIOBase):
         parts: list[bytes] = []
         while wanted > 0:
             try:
-                part = self._stream.read(min(wanted, 1 << 24, self._allowed - self._position + 1))
+                part = self._stream.read(min(wanted, 1 << 22, self._allowed - self._position + 1))
             except Exception as error:
                 raise _reading_error(error, self._name) from None
             if not part:

@@ -12,7 +12,7 @@ really differed, and polars writes what comes out. Sorted first, so the bytes ar
     engine.py      the stream from the files to the merged file
 """
 
-from base_ops.worker.merge.engine import Merged, merge
+from base_ops.worker.merge.engine import CONFLICTS, PART, Merged, merge
 from base_ops.worker.merge.files import SourceFile
 
-__all__ = ["Merged", "SourceFile", "merge"]
+__all__ = ["CONFLICTS", "PART", "Merged", "SourceFile", "merge"]

@@ -24,7 +24,7 @@ import polars as pl
 import pyarrow.parquet as pq
 
 from base_ops.worker.merge.decisions import Decision
-from base_ops.worker.merge.files import ARRIVAL, SOURCE
+from base_ops.worker.merge.files import ARRIVAL, SOURCE, Inputs
 from base_ops.worker.secrets import MASK
 
 if TYPE_CHECKING:
@@ -32,17 +32,15 @@ if TYPE_CHECKING:
     from base_ops.worker.merge.kernel import Batch, Decided
     from base_ops.worker.merge.rows import Arrival
 
-DETAILS = pl.Schema(
-    {
-        "field": pl.String,
-        "rule": pl.String,
-        "winner_source": pl.String,
-        "winner_value": pl.String,
-        "loser_source": pl.String,
-        "loser_value": pl.String,
-        "loser_object": pl.String,
-        "loser_line": pl.Int64,
-    }
+DETAILS = (
+    "field",
+    "rule",
+    "winner_source",
+    "winner_value",
+    "loser_source",
+    "loser_value",
+    "loser_object",
+    "loser_line",
 )
 SEVERAL_NAME = "several"
 _ROWS_PER_GROUP = 122_880
@@ -68,23 +66,30 @@ class ConflictLog:
     def __init__(
         self,
         path: Path,
+        inputs: Inputs,
         key: Sequence[str],
-        schema: pl.Schema,
+        decisions: Sequence[Decision],
         arrival: Arrival,
-        sources: Sequence[str],
-        sensitive: Collection[str],
-        criteria: Collection[str],
+        sensitive: Collection[str] = (),
     ) -> None:
-        self.fields: dict[str, FieldConflicts] = {}
+        self._criteria = {d.by for d in decisions if d.by}
+        ruled = [(name, d) for d in decisions for name in d.fields if name not in self._criteria]
+        self.fields = {name: FieldConflicts(name, decision.rule) for name, decision in ruled}
         self.rows = 0
+        self._arrival, self._sensitive = arrival, frozenset(sensitive)
         self._key = {name: f"{name}_key" if name in DETAILS else name for name in key}
-        self._schema = pl.Schema({**{new: schema[old] for old, new in self._key.items()}, **DETAILS})
-        self._names, self._rules = pl.Enum([n for n in schema if n not in key]), pl.Enum(get_args(FieldRule))
-        self._arrival, self._sensitive, self._criteria = arrival, frozenset(sensitive), frozenset(criteria)
-        self._sources = pl.Series([*sources], dtype=pl.Enum(sources))
+        self._sources = pl.Series(inputs.sources, dtype=pl.Enum(inputs.sources))
+        self._uris = pl.Enum(list(dict.fromkeys(f.file.uri for f in inputs.files)))
+        words = {"field": pl.Enum(list(self.fields)), "rule": pl.Enum(sorted({d.rule for d in decisions}))}
+        texts = {name: pl.String() for name in DETAILS}
+        types = {**texts, **words, "winner_source": self._sources.dtype, "loser_source": self._sources.dtype}
+        keys = {new: inputs.schema[old] for old, new in self._key.items()}
+        self._schema = pl.Schema({**keys, **types, "loser_object": self._uris, "loser_line": pl.Int64()})
         self._found: list[pl.DataFrame] = []
         self._pending: list[pl.DataFrame] = []
-        self._writer = pq.ParquetWriter(path, self._schema.to_frame().to_arrow().schema, compression="zstd", compression_level=1)
+        self._writer = pq.ParquetWriter(  # store_schema: what is repeated in every row reads as plain text again
+            path, self._schema.to_frame().to_arrow().schema, compression="zstd", compression_level=1, store_schema=False
+        )
 
     def __enter__(self) -> ConflictLog:
         return self
@@ -96,11 +101,9 @@ class ConflictLog:
 
     def add(self, decision: Decision, batch: Batch, taking: Groups, decided: Decided) -> None:
         """Note what a decision overruled in a batch. `taking`: the rows that had a say."""
-        fields = [name for name in decision.fields if name not in self._criteria]
+        fields = [name for name in decision.fields if name in self.fields]
         if not fields:
             return
-        for name in fields:
-            self.fields.setdefault(name, FieldConflicts(name, decision.rule))
         suspects = _suspects(batch.frame, fields, taking, nulls_win=not decision.skip_nulls)
         if suspects is None:
             return
@@ -130,16 +133,15 @@ class ConflictLog:
         self._found.append(
             losing.select(
                 *(pl.col(old).alias(new) for old, new in self._key.items()),
-                pl.lit(name, self._names).alias("field"),
-                pl.lit(decision.rule, self._rules).alias("rule"),
+                pl.lit(name, self._schema["field"]).alias("field"),
+                pl.lit(decision.rule, self._schema["rule"]).alias("rule"),
                 self._sources.gather(by.set(by >= self._sources.len(), None).cast(pl.UInt32)).alias("winner_source"),
                 self._text(name, won.gather(lost)).alias("winner_value"),
                 self._sources.gather(losing[SOURCE].cast(pl.UInt32)).alias("loser_source"),
                 self._text(name, said[name].gather(lost)).alias("loser_value"),
-                self._arrival.objects(losing[ARRIVAL]).alias("loser_object"),
+                self._arrival.objects(losing[ARRIVAL], self._uris).alias("loser_object"),
                 self._arrival.lines(losing[ARRIVAL]).alias("loser_line"),
                 pl.Series("_group", group[at]),
-                pl.lit(list(self.fields).index(name)).alias("_field"),
                 pl.Series("_row", rows[at]),
             )
         )
@@ -154,10 +156,10 @@ class ConflictLog:
             known = number < self._sources.len()
             tally.wins[str(self._sources[int(number)]) if known else SEVERAL_NAME] += int(wins[number])
 
-    def close_batch(self, _batch: Batch) -> None:
+    def close_batch(self) -> None:
         """Put a batch's conflicts in order of key and write what makes whole row groups."""
         if self._found:
-            rows = pl.concat(self._found).sort("_group", "_field", "_row").drop("_group", "_field", "_row")
+            rows = pl.concat(self._found).sort("_group", "field", "_row").drop("_group", "_row")
             self._found = []
             self._pending.append(rows)
             self.rows += rows.height

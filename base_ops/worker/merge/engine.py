@@ -75,10 +75,8 @@ def merge(
     quarantined = _set_aside(inputs, spec, quarantine, sensitive)
     arrival = Arrival.of(inputs)
     failpoint("merge.before_read")
-    types = pl.Schema(inputs.schema)
-    criteria = {d.by for d in decisions if d.by}
     with (
-        ConflictLog(scratch / CONFLICTS, spec.key, types, arrival, inputs.sources, sensitive, criteria) as log,
+        ConflictLog(scratch / CONFLICTS, inputs, spec.key, decisions, arrival, sensitive) as log,
         session(inputs, scratch, memory_limit_mb, threads) as connection,
     ):
         kernel = Kernel(inputs, spec.key, decisions, log, lineage=spec.lineage)

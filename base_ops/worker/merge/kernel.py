@@ -93,7 +93,7 @@ class Kernel:
             self.log.add(decision, batch, taking, decided)
         self.rows_in += batch.frame.height
         self.rows_out += len(columns[self.key[0]])
-        self.log.close_batch(batch)
+        self.log.close_batch()
         if self.lineage:
             columns.update(marks)
         return pl.DataFrame([columns[name].alias(name) for name in self.schema])

@@ -75,9 +75,9 @@ class Arrival:
     def lines(self, packed: pl.Series) -> pl.Series:
         return self._part(packed, self.file_bits + self.row_bits, self.line_bits)
 
-    def objects(self, packed: pl.Series) -> pl.Series:
+    def objects(self, packed: pl.Series, dtype: pl.DataType) -> pl.Series:
         """The URI each row was read from."""
-        uris = pl.Series([f.file.uri for f in self.inputs.files], dtype=pl.String)
+        uris = pl.Series([f.file.uri for f in self.inputs.files], dtype=dtype)
         return uris.gather(self._part(packed, self.row_bits, self.file_bits).cast(pl.UInt32))
 
     def _part(self, packed: pl.Series, shift: int, bits: int) -> pl.Series:

@@ -162,7 +162,13 @@ def _link_away(file: Path) -> None:
     file.symlink_to(file.parent.parent / "secret")
 
 
-@pytest.mark.parametrize("change", [_grow, _replace, Path.unlink, _link_away])
+def _pipe(file: Path) -> None:
+    """Opening it would wait for a writer for ever."""
+    file.unlink()
+    os.mkfifo(file)
+
+
+@pytest.mark.parametrize("change", [_grow, _replace, Path.unlink, _link_away, _pipe])
 def test_a_file_that_changes_after_it_was_listed_is_left(drop: Path, change: Any) -> None:
     (drop / "a.csv").write_bytes(b"1")
 

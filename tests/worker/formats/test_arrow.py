@@ -43,7 +43,7 @@ def read(data: bytes, path: Path | None = None, **spec: Any) -> tuple[pl.DataFra
         path.write_bytes(data)
     reader = FORMAT.read(ByteSource("x.arrow", len(data), lambda: io.BytesIO(data), path), ReadSpec(**spec))
     batches = list(reader.batches())
-    frame = pl.concat([b.frame for b in batches])
+    frame = pl.concat([pl.DataFrame(schema={**reader.schema, POINTER: pl.Int64}), *(b.frame for b in batches)])
     assert frame.schema == {**reader.schema, POINTER: pl.Int64()}
     return frame, [r for b in batches for r in b.rejected], [f.code for f in reader.findings]
 
@@ -87,6 +87,16 @@ def test_damaged_objects_are_refused(form: str) -> None:
         with pytest.raises(BadInput) as raised:
             read(data)
         assert raised.value.code == code
+
+
+@pytest.mark.parametrize("form", ["file", "stream"])
+def test_object_cut_anywhere_is_refused_or_told(form: str) -> None:
+    whole = packed(TABLE, form)
+    for end in range(8, len(whole), 8):
+        try:
+            assert read(whole[:end])[2] == ["no_end_marker"]
+        except BadInput as error:
+            assert error.code == "truncated"
 
 
 def test_stream_without_end_marker_is_told() -> None:

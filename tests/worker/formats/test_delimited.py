@@ -1,3 +1,4 @@
+# ruff: noqa: DTZ001 (naive timestamps are among what is tested)
 """Cases of the delimited reader: each a way in which a row could be lost, doubled or misread."""
 
 from __future__ import annotations

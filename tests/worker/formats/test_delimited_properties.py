@@ -189,7 +189,7 @@ def _naive_record(text: str, at: int) -> tuple[list[str | None], int] | None:
         at += 1
 
 
-@settings(max_examples=1500, deadline=None)
+@settings(max_examples=400, deadline=None)
 @given(st.text('a",\n', max_size=60) | st.text('a"",,\n', min_size=20, max_size=60), st.integers(2, 70))
 def test_any_soup_of_quotes_is_read_by_the_rules(text, block_bytes):
     text = 'x,"y"\n' + text
@@ -201,15 +201,12 @@ def test_any_soup_of_quotes_is_read_by_the_rules(text, block_bytes):
 
 
 @settings(max_examples=300, deadline=None)
-@given(st.lists(st.sampled_from(["1,x", '2,"y, z"', "# no \"quote", "#,\"", '3,5" b', '4,#5"', "5,x,y", "", '6,"""', "#"]), max_size=12),
+@given(st.lists(st.sampled_from(["1,x", '2,"y, z"', "# no \"quote", "#,\"", '3,5" b', '4,#5"', "5,x,y", "", '6,"a"b', "#"]), max_size=12),
        st.integers(4, 60))  # fmt: skip
 def test_comments_and_quotes_do_not_mix(lines, block_bytes):
     kept = {"1,x": "x", '2,"y, z"': "y, z", '3,5" b': '5" b', '4,#5"': '#5"'}
-    bad = {"5,x,y": "ragged_long", '6,"""': "malformed_quote"}
+    bad = {"5,x,y": "ragged_long", '6,"a"b': "malformed_quote"}
     text = "\n".join(["a,b", *lines]) + "\n"
-    opened = [i for i, line in enumerate(lines) if line in ('#,"', '6,"""')]
-    if any(lines[i] == '#,"' for i in opened) and len(opened) > 1:
-        return  # a quote opened in one line and closed in another
     found = read(text.encode(), block_bytes=block_bytes, delimiter=",", quote='"', header=True, comment="#", escape='"',
                  encoding="utf-8", columns=[{"name": "a", "type": "int64"}, {"name": "b", "type": "string"}])  # fmt: skip
     assert [row[1] for row in found.rows] == [kept[line] for line in lines if line in kept]

@@ -114,7 +114,7 @@ def test_declared_columns() -> None:
         (b'{"a":1}{"a":2}', {}, "not_this_format"),
         (b"a,b\n1,2", {}, "not_this_format"),
         ("[1]".encode("utf-16"), {}, "not_this_format"),
-        (b"[" * 101 + b"]" * 101, {}, "too_deep"),
+        (b"[" * 102 + b"]" * 102, {}, "too_deep"),
         (b"[" * 100_000, {}, "too_deep"),
         (b'{"x":' * 100_000, {"records": "y"}, "too_deep"),
         (b'{"a":[1]}', {"records": "b"}, "records_not_found"),
@@ -133,8 +133,8 @@ def test_what_is_no_usable_document_is_refused(data: bytes, spec: dict[str, Any]
     assert raised.value.code == code
 
 
-def test_depth_of_a_hundred_is_read() -> None:
-    assert len(read(b'[{"a":' + b"[" * 98 + b"]" * 98 + b"}]")[0]) == 1
+def test_record_of_a_hundred_levels_is_read() -> None:
+    assert len(read(b'[{"a":' + b"[" * 99 + b"]" * 99 + b"}]")[0]) == 1
 
 
 @pytest.mark.parametrize("known_size", [True, False])

@@ -187,6 +187,20 @@ def test_keys_beyond_the_sample_inside_a_list_keep_the_whole_list() -> None:
     assert frame["_extra"].to_list() == [None, '{"l":[{"a":2,"b":3}]}']
 
 
+@pytest.mark.parametrize("spec", [{}, {"columns": (ColumnSpec(name="o"), ColumnSpec(name="n"))}])
+def test_object_that_was_empty_in_the_sample_keeps_what_it_holds_later(spec: dict[str, Any]) -> None:
+    data = b'{"o":{},"n":1}\n{"o":{"k":1.10},"n":2,"z":1}\n{"n":3}\n'
+    frame, rejected, _ = read(data, sample_rows=1, **spec)
+    assert (frame["o"].to_list(), rejected) == (["{}", '{"k":1.10}', None], [])
+
+
+def test_keys_inside_a_declared_list_are_not_dropped_in_silence() -> None:
+    data = b'{"l":[{"a":1}],"x":1}\n{"l":[{"a":2,"b":3}],"x":1}\n'
+    frame, _, reader = read(data, sample_rows=1, columns=(ColumnSpec(name="l"),))
+    assert frame["l"].to_list() == [[{"a": 1}], [{"a": 2}]]
+    assert codes(reader) == ["undeclared_fields", "unread_keys"]
+
+
 def test_text_column_keeps_other_kinds_as_their_json_text() -> None:
     frame, rejected, reader = read(b'{"v":"x"}\n{"v":1.10}\n{"v":[1,{"a":null}]}\n{"v":false}\n', sample_rows=1)
     assert rejected == []
@@ -206,6 +220,11 @@ def test_flattened_names_that_collide_are_numbered() -> None:
     frame, _, reader = read(b'{"a.b":1,"a":{"b":2},"_line":3,"":4}\n')
     assert frame.row(0, named=True) == {"a.b": 1, "a.b_2": 2, "_line_2": 3, "_2": 4, "_line": 1}
     assert codes(reader) == ["renamed_column"] * 3
+
+
+def test_names_with_nul_do_not_run_together() -> None:
+    data = b'{"a\\u0000b":1,"a\\u0000c":2,"o":{"x\\u0000":3},"l":[{"y\\u0000":4}]}\n'
+    assert read(data)[0].row(0) == (1, 2, 3, '[{"y\\u0000":4}]', 1)
 
 
 def test_nested_objects_are_kept_on_request() -> None:

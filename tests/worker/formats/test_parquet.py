@@ -192,7 +192,7 @@ def test_text_that_is_no_utf8_refuses_its_row(written: Any) -> None:
 
 def test_dates_beyond_the_calendar_refuse_their_row(written: Any) -> None:
     days = pa.array([0, 2**31 - 1], pa.int32()).cast(pa.date32())
-    stamps = pa.array([-(2**62), 0], pa.int64()).cast(pa.timestamp("us"))
+    stamps = pa.array([-(2**63) + 1, 0], pa.int64()).cast(pa.timestamp("us"))
     frame, rejected, _ = read(written(pa.table({"d": days, "t": stamps, "n": [1, 2]})))
     assert frame.height == 0
     assert [(r.line, r.column) for r in rejected] == [(1, "t"), (2, "d")]

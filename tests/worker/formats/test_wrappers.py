@@ -9,7 +9,6 @@ import lzma
 import random
 import struct
 import tarfile
-import time
 import tracemalloc
 import zipfile
 from pathlib import Path
@@ -68,10 +67,10 @@ def unwrap(tmp_path: Path, data: bytes, name: str = "object", **spec: float) -> 
 
 
 def refused(tmp_path: Path, data: bytes, **spec: float) -> str:
-    before = {p for p in tmp_path.rglob("*")}
+    before = set(tmp_path.rglob("*"))
     with pytest.raises(BadInput) as error:
         unwrap(tmp_path, data, **spec)
-    assert {p for p in tmp_path.rglob("*")} - before <= {tmp_path / "object"}
+    assert set(tmp_path.rglob("*")) - before <= {tmp_path / "object"}
     return error.value.code
 
 
@@ -121,7 +120,7 @@ def test_a_document_is_not_an_archive(tmp_path):
     assert unwrap(tmp_path, document, "book.xlsx") == {"book.xlsx": document}
 
 
-ZEROS = bytes(16 << 20)
+ZEROS = bytes(40 << 20)
 
 
 @pytest.mark.parametrize("kind", [*STREAMS, "zip", "tar.gz", "zip in zip"])
@@ -138,7 +137,7 @@ def test_bombs_go_off_nowhere(tmp_path, kind):
     assert refused(tmp_path, data, max_ratio=20) == "zip_bomb"
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
-    assert peak < 24 << 20
+    assert peak < 36 << 20
 
 
 def test_too_much_is_too_much_at_any_ratio(tmp_path):

@@ -120,6 +120,7 @@ def test_pages_of_a_snapshot_replace_the_earlier_ones_as_a_whole(now: list[str],
     assert len(fresh) == new
     if fresh:
         landing.append(entry(2, *fresh))
+    assert landing.history().new_objects(pages(*now), "snapshot") == []
     assert sorted(r.id for r in landing.effective()) == sorted([*now, "9"])
 
 

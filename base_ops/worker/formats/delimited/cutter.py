@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 import numpy as np
-from numpy.typing import NDArray
 
 from base_ops.worker.engine.plan import Rejected
 from base_ops.worker.formats.delimited.blocks import RAW_BYTES, Block, encode_back
 from base_ops.worker.formats.delimited.cells import join_record, split_record
 from base_ops.worker.formats.delimited.dialect import Dialect
-from base_ops.worker.formats.delimited.structure import Layout, Positions, Scan, as_array, count, scan
+from base_ops.worker.formats.delimited.structure import Layout, Scan, as_array, count, scan
 
 
 class Cutter:
@@ -95,7 +94,7 @@ class Cutter:
             whole, self.dialect, self.line, self.offset, quoted, count(whole, self.dialect.eol), self.source_offset
         )
         self._advance(whole, block.newlines)
-        if found and (found.malformed or len(found.literal) or escaped):
+        if found and (found.malformed or found.comments or len(found.literal) or escaped):
             block = self._settle(block, found, escaped=escaped)
         return block, rest
 
@@ -105,65 +104,47 @@ class Cutter:
         ends = lines[found.outside(lines)]
         block._layout = Layout(ends, np.zeros_like(ends))
         broken = {int(i) for i in np.searchsorted(ends, [end for _, end in found.malformed])}
-        comments = {i for i in broken if self._is_comment(block.record(i))}
-        if escaped:
-            settled = self._rewrite_records(block, found, broken, comments)
-        else:
-            settled = self._rewrite_cells(block, found)
-        broken -= comments
+        settled = self._rewrite_records(block, found, broken) if escaped else self._rewrite_cells(block, found)
         reason = f"a quote {self.dialect.quote} opens a cell and is not closed before the cell ends"
-        settled.rejected = block.reject(
-            np.array(sorted(broken), np.int64), [("malformed_quote", reason, "")] * len(broken)
-        )
+        faults = [("malformed_quote", reason, "")] * len(broken)
+        settled.rejected = block.reject(np.array(sorted(broken), np.int64), faults)
         return settled
-
-    def _is_comment(self, record: bytes) -> bool:
-        return bool(self.comment) and record.startswith(self.comment)
 
     def _rewrite_cells(self, block: Block, found: Scan) -> Block:
         """Put quotes around bare cells that hold a quote; where nothing is quoted, reading without quotes does."""
         array = as_array(block.data)
         keep = np.ones(len(array), bool)
-        for start, end in found.malformed:
+        for start, end in found.malformed + found.comments:
             keep[start:end] = False
         if not (found.opened < found.complete).any():
             return block.rewritten(array[keep].tobytes(), quoted=False)
-        literal = self._without_comments(block, found.literal, keep)
         marks = np.flatnonzero((array == ord(self.dialect.delimiter)) | (array == ord(self.dialect.eol)))
         marks = marks[found.outside(marks)]
-        cells = np.unique(np.searchsorted(marks, literal))
+        cells = np.unique(np.searchsorted(marks, found.literal))
         stops = marks[cells]
         if self.dialect.eol == "\n":
             stops = stops - ((array[stops] == 10) & (array[stops - 1] == 13))
         starts = np.where(cells > 0, marks[np.maximum(cells - 1, 0)] + 1, 0)
-        places = np.concatenate([starts, literal, stops])
+        places = np.concatenate([starts, found.literal, stops])
         data = np.insert(array, places, ord(self.dialect.quote))
         return block.rewritten(data[np.insert(keep, places, True)].tobytes(), quoted=True)
 
-    def _without_comments(self, block: Block, literal: Positions, keep: NDArray[np.bool_]) -> Positions:
-        """The quotes that are not part of a comment; comments are no longer kept."""
-        if not self.comment:
-            return literal
-        record = np.searchsorted(block.layout.ends, literal)
-        comments = [index for index in np.unique(record).tolist() if self._is_comment(block.record(index))]
-        for index in comments:
-            keep[block.layout.starts[index] : block.layout.ends[index]] = False
-        return literal[~np.isin(record, comments)]
-
-    def _rewrite_records(self, block: Block, found: Scan, broken: set[int], comments: set[int]) -> Block:
-        """With an escape character: take odd records apart and write them anew. Adds to `broken` and `comments`."""
+    def _rewrite_records(self, block: Block, found: Scan, broken: set[int]) -> Block:
+        """With an escape character: take odd records apart and write them anew. Adds to `broken`."""
         array, ends = as_array(block.data), block.layout.ends
         marks = array == ord(self.escape)
         if not self.quote:  # rewriting puts cells in quotes: none may stand about unquoted
             marks |= array == ord(self.dialect.plain_quote)
         positions = np.concatenate([np.flatnonzero(marks), found.literal])
         odd = set(np.unique(np.searchsorted(ends, positions)).tolist()) - broken
-        comments |= {i for i in odd if self._is_comment(block.record(i))}
-        records: dict[int, bytes] = {}
-        for index in odd - comments:
-            cells = split_record(block.record(index), self.dialect)
-            if cells is None:
+        records = dict.fromkeys((int(i) for i in np.searchsorted(ends, [end for _, end in found.comments])), b"")
+        for index in odd - records.keys():
+            record = block.record(index)
+            cells = split_record(record, self.dialect)
+            if self.comment and record.startswith(self.comment):
+                records[index] = b""
+            elif cells is None:
                 broken.add(index)
             else:
                 records[index] = join_record(cells, self.dialect)
-        return block.replace(records | dict.fromkeys(broken | comments, b""))
+        return block.replace(records | dict.fromkeys(broken, b""))

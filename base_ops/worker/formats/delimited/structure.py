@@ -45,6 +45,8 @@ class Scan:
     """Quotes that are mere characters of a bare cell: not for a plain reader."""
     malformed: list[tuple[int, int]]
     """Physical lines (start, line end) given up."""
+    comments: list[tuple[int, int]]
+    """Comment lines that hold a quote, which says nothing there."""
 
     def outside(self, positions: Positions) -> NDArray[np.bool_]:
         """Which positions are not inside of quotes."""
@@ -91,7 +93,7 @@ _SLICE = 1 << 17
 
 def occurs(data: bytes, *classes: tuple[int, int]) -> bool:
     """Whether bytes of these classes (low, high; both included) follow one another anywhere: a cheap filter."""
-    return any(hit.any() for _, hit in _matches(data, classes))
+    return any(True for _ in _matches(data, classes))
 
 
 def places(data: bytes, *classes: tuple[int, int]) -> Positions:
@@ -101,16 +103,22 @@ def places(data: bytes, *classes: tuple[int, int]) -> Positions:
 
 
 def _matches(data: bytes, classes: tuple[tuple[int, int], ...]) -> Iterator[tuple[int, NDArray[np.bool_]]]:
+    """Slice by slice, small enough to stay in the processor's cache; slices without a match are left out."""
     array = as_array(data)
     for begin in range(0, len(array) - len(classes) + 1, _SLICE):
         part = array[begin : begin + _SLICE + len(classes) - 1]
         size = len(part) - len(classes) + 1
-        hit = np.ones(0, bool)
-        for shift, (low, high) in enumerate(classes):
+        hit: NDArray[np.bool_] | None = None
+        for shift in reversed(range(len(classes))):
+            low, high = classes[shift]
             column = part[shift : shift + size]
             found = column == low if low == high else (column - np.uint8(low)) <= high - low
-            hit = np.logical_and(hit, found, out=hit) if shift else found
-        yield begin, hit
+            hit = found if hit is None else np.logical_and(hit, found, out=hit)
+            if not hit.any():
+                break
+        else:
+            if hit is not None:
+                yield begin, hit
 
 
 def scan(data: bytes, dialect: Dialect, *, final: bool, limit: int) -> Scan:
@@ -120,7 +128,68 @@ def scan(data: bytes, dialect: Dialect, *, final: bool, limit: int) -> Scan:
         final: nothing follows; `data` then ends with a line end.
         limit: bytes within which an opened quote must close.
     """
-    return _Scanner(data, dialect, final, limit).run()
+    comments = _commented_quotes(data, dialect)
+    if not dialect.escape and not len(comments) and (found := _well_formed(data, dialect, final=final, limit=limit)):
+        return found
+    while True:
+        found = _Scanner(data, dialect, final, limit, comments).run()
+        outside = found.outside(comments[:, 0])
+        if outside.all():
+            found.comments = [(start, end) for start, end in comments.tolist() if end < found.complete]
+            return found
+        comments = comments[outside]  # the others are part of a quoted cell
+
+
+def _commented_quotes(data: bytes, dialect: Dialect) -> Positions:
+    """(start, line end) of the lines that begin like a comment and hold a quote, as rows."""
+    none = np.zeros((0, 2), np.int64)
+    if not dialect.comment or not dialect.quote or dialect.comment.encode() not in data:
+        return none
+    marks, array = dialect.comment.encode(), as_array(data)
+    ends = np.flatnonzero(array == ord(dialect.eol))
+    starts = np.concatenate(([0], ends + 1))
+    starts, ends = starts[array[np.minimum(starts, len(array) - 1)] == marks[0]], np.append(ends, len(array))
+    quotes = np.flatnonzero(array == ord(dialect.quote))
+    stops = ends[np.searchsorted(ends, starts)]
+    holding = np.searchsorted(quotes, starts) < np.searchsorted(quotes, stops)
+    rows = [
+        (a, b)
+        for a, b in zip(starts[holding].tolist(), stops[holding].tolist(), strict=True)
+        if data.startswith(marks, a)
+    ]
+    return np.array(rows, np.int64) if rows else none
+
+
+def _well_formed(data: bytes, dialect: Dialect, *, final: bool, limit: int) -> Scan | None:
+    """The scan of a block in which every quote is what parity says; None where one is not."""
+    array, eol = as_array(data), dialect.eol.encode()
+    quotes = np.flatnonzero(array == ord(dialect.quote))
+    open_end = int(quotes[-1]) if len(quotes) % 2 else None
+    if open_end is not None and final:
+        return None
+    before, after = np.zeros(256, bool), np.zeros(256, bool)
+    before[[ord(dialect.delimiter), ord(dialect.eol), ord(dialect.quote)]] = True
+    after[[ord(dialect.delimiter), ord(dialect.eol), ord(dialect.quote), _CR]] = True
+    openers, closers = quotes[0::2], quotes[1::2]
+    if not before[array[openers[1:] - 1]].all() or (openers[0] and not before[array[openers[0] - 1]]):
+        return None
+    inner = closers[:-1] if len(closers) and closers[-1] == len(array) - 1 else closers
+    followers = array[inner + 1]
+    if not after[followers].all():
+        return None
+    if ord(dialect.eol) != _CR and (bare := inner[followers == _CR] + 2).size:
+        bare = bare[:-1] if bare[-1] == len(array) else bare
+        if (array[bare] != ord(dialect.eol)).any():
+            return None
+    complete = data.rfind(eol, 0, open_end) + 1
+    while complete:  # not inside of quotes
+        region = int(np.searchsorted(openers[: len(closers)], complete - 1)) - 1
+        if region < 0 or closers[region] < complete - 1:
+            break
+        complete = data.rfind(eol, 0, int(openers[region])) + 1
+    if open_end is not None and len(data) - complete > limit:
+        return None
+    return Scan(complete, openers[: len(closers)], closers, quotes[:0], [], [])
 
 
 class _Scanner:
@@ -130,7 +199,7 @@ class _Scanner:
     close (5" pipe), and those that can only close, but follow one that did (pipe 5",).
     """
 
-    def __init__(self, data: bytes, dialect: Dialect, final: bool, limit: int) -> None:
+    def __init__(self, data: bytes, dialect: Dialect, final: bool, limit: int, comments: Positions) -> None:
         self.array = array = as_array(data)
         self.final, self.limit = final, limit
         self.delimiter, self.eol = ord(dialect.delimiter), ord(dialect.eol)
@@ -138,6 +207,9 @@ class _Scanner:
         self.all = np.flatnonzero(array == ord(dialect.quote)) if dialect.quote else self.lines[:0]
         if dialect.escape:
             self.all = self.all[~_escaped(array, self.all, ord(dialect.escape))]
+        if len(comments):
+            line = np.searchsorted(comments[:, 0], self.all, side="right") - 1
+            self.all = self.all[(line < 0) | (comments[line, 1] < self.all)]
         self._classify()
         self.pairs: list[tuple[int, int]] = []
         """Slices of `quotes` that are pairs."""
@@ -226,7 +298,7 @@ class _Scanner:
         closed = np.concatenate([self.index[first + 1 : end : 2] for first, end in self.pairs])
         used = np.zeros(len(self.all), bool)
         used[opened] = used[closed] = True
-        found = Scan(0, self.all[opened], self.all[closed], self.all[~used], self.malformed)
+        found = Scan(0, self.all[opened], self.all[closed], self.all[~used], self.malformed, [])
         ends = self.lines if stop is None else self.lines[: np.searchsorted(self.lines, stop)]
         ends = ends[-1:] if not len(ends) or found.outside(ends[-1:]).all() else ends[found.outside(ends)]
         found.complete = int(ends[-1]) + 1 if len(ends) else 0

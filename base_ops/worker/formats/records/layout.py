@@ -19,7 +19,7 @@ from base_ops.core.errors import BadInput, ConfigError
 from base_ops.core.protocol import Finding
 from base_ops.data_ingestion.specs import ColumnSpec, ReadSpec
 from base_ops.worker.engine.plan import POINTER
-from base_ops.worker.formats.declared import Column
+from base_ops.worker.formats.declared import Column, free_name
 from base_ops.worker.formats.records.cells import Cast, Notes, caster
 from base_ops.worker.formats.records.shape import Shape, leaves
 from base_ops.worker.formats.records.values import Refused, kind_of, to_json
@@ -67,18 +67,23 @@ class Layout:
         self.extra_records = 0
         self.extra_keys: dict[str, None] = {}
         self.leaves = _leaves(shape, flatten, self.findings)
-        self.ignores_unknown = spec.columns is not None
-        self.has_extra = open_ended and not self.ignores_unknown
+        self.has_extra = open_ended and spec.columns is None
+        self.unread = 0
+        """Records of declared columns whose arrays or structs hold keys that the sample did not show."""
         if spec.columns is not None:
             self.leaves, self.columns = _declare(self.leaves, spec.columns, self.findings)
         else:
             self.columns = [Column(leaf.name, leaf.name, leaf.stamp, nanos=leaf.nanos) for leaf in self.leaves]
+        self._shown = {c.source: c.name for c in reversed(self.columns)}
         self._tell_mixed()
         self.schema = _polars_schema(self.leaves)
         if self.has_extra:
             self.schema[EXTRA] = pl.String()
             self.columns.append(Column(EXTRA, EXTRA))
         self.fast_schema = _nested_schema(self.leaves)
+        self.is_plain = not any(leaf.fast is not None and pa.types.is_nested(leaf.fast) for leaf in self.leaves)
+        """Unknown keys can only stand beside the known ones, not inside an array or struct of a column."""
+        self.ignores_unknown = spec.columns is not None and self.is_plain
         self._tree = _tree(self.leaves, self.notes)
 
     def _tell_mixed(self) -> None:
@@ -105,11 +110,6 @@ class Layout:
         if self.has_extra:
             frame = frame.with_columns(pl.lit(None, pl.String).alias(EXTRA))
         return frame.select(*self.schema, POINTER)
-
-    @property
-    def can_collect_unknown(self) -> bool:
-        """Whether unknown keys can only stand beside known ones, not inside an array or struct of a column."""
-        return self.fast_schema is not None and not any(pa.types.is_nested(leaf.type) for leaf in self.leaves)
 
     def with_unknown(self, table: pa.Table, records: Sequence[dict[str, Any]]) -> pl.DataFrame:
         """`unnest`, and the unknown keys of the records the table was parsed from."""
@@ -158,9 +158,10 @@ class Layout:
             else:
                 index, cast = place
                 self.notes.unknown = False
-                row[index] = _cell(cast, value, self.leaves[index].name)
+                row[index] = _cell(cast, value, self._shown[self.leaves[index].name])
                 if self.notes.unknown:
                     unknown[key] = value
+                    self.unread += not self.has_extra
         return unknown
 
     def _extra(self, unknown: dict[str, Any]) -> str:
@@ -183,6 +184,9 @@ class Layout:
                     data={"keys": list(keys), "records": self.extra_records},
                 )
             )
+        if self.unread:
+            message = f"{self.unread} arrays or objects hold keys that the sample did not show; they are not read"
+            found.append(Finding(code="unread_keys", severity="warning", message=message, data={"values": self.unread}))
         if self.notes.texts:
             found.append(
                 Finding(
@@ -214,7 +218,8 @@ def _unknown(record: dict[str, Any], tree: dict[str, Any]) -> dict[str, Any]:
 
 
 def _leaves(shape: Shape, flatten: bool, findings: list[Finding]) -> list[Leaf]:
-    found, taken = [], {"", POINTER, EXTRA}
+    found: list[Leaf] = []
+    taken = {"", POINTER, EXTRA}
     for path, leaf in leaves(shape, flatten):
         if len(found) == MAX_COLUMNS:
             raise BadInput(
@@ -223,12 +228,9 @@ def _leaves(shape: Shape, flatten: bool, findings: list[Finding]) -> list[Leaf]:
                 todo="name the wanted ones in columns, or use nested: keep",
             )
         name = ".".join(path)
-        free, number = name, 2
-        while free in taken:
-            free, number = f"{name}_{number}", number + 1
-        taken.add(free)
+        free = free_name(name, taken)
         if free != name:
-            message = f"the key {name!r} is named {free!r}, since the name is taken"
+            message = f"the key {name!r} is named {free!r}, since its own name is taken or not possible"
             findings.append(Finding(code="renamed_column", message=message, data={"from": name, "to": free}))
         type = leaf.arrow_type()
         fast = pa.struct([]) if leaf.is_empty_object else type

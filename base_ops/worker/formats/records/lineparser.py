@@ -160,7 +160,7 @@ class LineParser:
     ) -> tuple[pl.DataFrame, NDArray[np.int64]]:
         """Columns of decoded lines: by Arrow where only unknown keys are in its way, else cell by cell."""
         positions = np.array([index for index, _ in records], dtype=np.int64)
-        if self._layout.can_collect_unknown:
+        if self._layout.is_plain:
             table = self._at_once(lines.pick(positions), keeps_unknown=False)
             if table is not None:
                 return self._layout.with_unknown(table, [record for _, record in records]), positions

@@ -144,7 +144,7 @@ class Shape:
             return pa.decimal128(38, 0) if self.beyond_int64 else pa.int64()
         if self.counts[_FLOAT] and self._is(_INT, _FLOAT, but=self.wide):
             return pa.float64()
-        if self.is_object:
+        if self.is_object and not any("\0" in name for name in self.fields):
             types = {name: field.arrow_type() for name, field in self.fields.items()}
             return None if None in types.values() else pa.struct([pa.field(n, t) for n, t in types.items()])
         if self._is(_ARRAY) and self.item is not None:
