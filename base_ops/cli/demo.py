@@ -120,11 +120,15 @@ def run_dag(dag_id: str, conf: dict[str, Any], environment: dict[str, str], home
 
 
 def _progress(result: Result, seconds: float, quiet: bool) -> None:
-    counts, identity = result.counts, result.identity
-    name = identity.task_id + (f"[{identity.map_index}]" if identity.map_index >= 0 else "")
-    line = f"{seconds:5.1f} s  {name:<12} {result.status:<9} {counts.rows_in:>9,} in {counts.rows_out:>9,} out"
+    counts = result.counts
+    line = f"{seconds:5.1f} s  {_task(result):<20} {result.status:<9} {counts.rows_in:>9,} in {counts.rows_out:>9,} out"
     line += f" {counts.quarantined:>6,} set aside" if counts.quarantined else ""
     click.echo(line, err=quiet)
+
+
+def _task(result: Result) -> str:
+    identity = result.identity
+    return f"{identity.task_id} {identity.item or f'[{identity.map_index}]' if identity.map_index >= 0 else ''}".strip()
 
 
 def dag_results(home: Path, dag_id: str) -> list[tuple[Path, Result]]:
@@ -177,7 +181,7 @@ def _report(dag_id: str, code: int, results: list[Result], seconds: float, home:
         ("task", "agent", "rows in", "rows out", "quarantined", "merged away", "seconds"),
         (
             (
-                r.identity.task_id + (f"[{r.identity.map_index}]" if r.identity.map_index >= 0 else ""),
+                _task(r),
                 s.agent,
                 s.counts.rows_in,
                 s.counts.rows_out,
@@ -211,18 +215,24 @@ def _print_rows(dataset: str, home: Path) -> None:
 
 
 def _print_quarantine(results: list[Result]) -> None:
-    rows = [(s.agent, q.rule, q.rows, q.reason, q.uri) for r in results for s in r.steps for q in s.quarantine]
-    if not rows:
+    """One line per agent and rule, with the reason of one record, and the folders they lie in."""
+    found: dict[tuple[str, str], tuple[int, str]] = {}
+    for step in (s for r in results for s in r.steps):
+        for q in step.quarantine:
+            rows, reason = found.get((step.agent, q.rule), (0, q.reason))
+            found[step.agent, q.rule] = (rows + q.rows, reason)
+    if not found:
         console.print("Quarantine: empty.\n")
         return
     table(
         "Quarantine: records set aside, and why",
         ("agent", "rule", "rows", "for example"),
-        (row[:4] for row in rows),
+        ((agent, rule, rows, reason) for (agent, rule), (rows, reason) in sorted(found.items())),
         numbers=("rows",),
     )
-    for uri in dict.fromkeys(row[4] for row in rows):
-        console.print(f"  {uri}")
+    folders = {q.uri.rsplit("/", 2)[0] for r in results for q in r.quarantine}
+    for folder in sorted(folders):
+        console.print(f"  in {folder}", markup=False, soft_wrap=True)
     console.print()
 
 
@@ -246,19 +256,21 @@ def _print_conflicts(results: list[Result]) -> None:
 
 
 def _print_next(tables: list[dict[str, Any]], results: list[Result], home: Path, example: str | None) -> None:
-    shown = f"BASE_HOME={os.path.relpath(home)} "
-    console.print("[bold]Next[/bold]")
+    steps = []
     if tables:
         name = tables[0]["name"]
-        console.print(f"  {shown}base-ops show {name}                       the current rows", markup=False)
-        console.print(
-            f"  {shown}base-ops show {name} --why KEY=VALUE,…     where each field of a row came from", markup=False
-        )
-    for uri in dict.fromkeys(q.uri for r in results for q in r.quarantine):
-        console.print(f"  {shown}base-ops replay {os.path.relpath(uri)}", markup=False)
-        break
-    console.print(
-        f"  base-ops demo{f' --example {example}' if example else ''}   again: a second run adds nothing", markup=False
-    )
+        steps += [(f"base-ops show {name}", "the current rows; --as-of what was known, --why where a row came from")]
+    if any(r.quarantine for r in results):
+        steps += [("base-ops replay", "what lies in quarantine, to correct it and send it through again")]
+    again = "base-ops demo" + (f" --example {example} --data …" if example else "")
+    steps += [(again, "a second run adds nothing")]
     if example is None:
-        console.print("  make ui                                     the same DAG in the Airflow UI", markup=False)
+        steps += [("make ui", "the same DAG in the Airflow UI")]
+    console.print("[bold]Next[/bold]")
+    console.print(f"  export BASE_HOME={_short(home)}", markup=False, soft_wrap=True)
+    for command, what in steps:
+        console.print(f"  {command:<32} {what}", markup=False, soft_wrap=True)
+
+
+def _short(path: Path) -> str:
+    return os.path.relpath(path) if path.is_relative_to(Path.cwd()) else str(path)

@@ -26,6 +26,7 @@ class Identity(Document):
     run_id: str = "manual"
     task_id: str = "job"
     map_index: int = -1
+    item: str = Field("", description="what this mapped instance is for, e.g. the id of a source")
     try_number: int = 1
     attempt: str = Field(description="UUIDv7 of this attempt; names its folder")
     logical_date: str | None = Field(None, description="ISO 8601, UTC")

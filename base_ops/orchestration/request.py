@@ -27,6 +27,7 @@ def identity_of(context: Mapping[str, Any]) -> Identity:
         run_id=ti.run_id,
         task_id=ti.task_id,
         map_index=-1 if ti.map_index is None else ti.map_index,
+        item=str(getattr(context.get("task"), "item", None) or ""),
         try_number=ti.try_number,
         attempt=uuid7(),
         logical_date=_iso(context.get("logical_date")),

@@ -108,12 +108,15 @@ class ArrowReader:
                 array.validate(full=True)
             except pa.ArrowInvalid as error:
                 if "UTF8" not in str(error) or not any(test(array.type) for test in _TEXTS):
-                    corrupt(self._name, f"column {field.name!r}: {error}")
+                    corrupt(self._name, f"column {field.name!r} holds what is no {array.type}")
                 array.validate()
                 texts.append(field.name)
                 arrays.append(array.cast(pa.large_binary()))
                 continue
-            arrays.append(array if array.type == field.type else _cast(array, field.type))
+            try:
+                arrays.append(array if array.type == field.type else _cast(array, field.type))
+            except pa.ArrowInvalid:
+                corrupt(self._name, f"column {field.name!r}: some {array.type} is beyond {field.type}")
         return arrays, texts
 
     def _schema_of(self, texts: list[str]) -> pa.Schema:

@@ -49,10 +49,10 @@ def open_object(local_path: Path, name: str, spec: ReadSpec) -> list[ByteSource]
         BadInput: zip_bomb, path_escape, nested_too_deep, password_protected, truncated, damaged, empty_object.
     """
     plain = ByteSource(name, local_path.stat().st_size, lambda: local_path.open("rb", buffering=0), local_path)
-    return _unwrap(plain, spec, 0)
+    return _unwrap(plain, spec, 0, local_path.stat().st_size)
 
 
-def _unwrap(source: ByteSource, spec: ReadSpec, depth: int) -> list[ByteSource]:
+def _unwrap(source: ByteSource, spec: ReadSpec, depth: int, packed: int) -> list[ByteSource]:
     kind = wrapper_of(source.head(512))
     if kind is None:
         return [source]
@@ -65,8 +65,8 @@ def _unwrap(source: ByteSource, spec: ReadSpec, depth: int) -> list[ByteSource]:
     elif kind == "tar":
         members = _tar_members(source, spec)
     else:
-        members = [_stream(source, kind, spec)]
-    return [leaf for member in members for leaf in _unwrap(member, spec, depth + 1)]
+        members = [_stream(source, kind, spec, source.size or packed)]
+    return [leaf for member in members for leaf in _unwrap(member, spec, depth + 1, packed)]
 
 
 def wrapper_of(head: bytes) -> str | None:
@@ -165,7 +165,7 @@ def _reading_error(error: Exception, name: str) -> Exception:
 # -- one stream
 
 
-def _stream(source: ByteSource, kind: str, spec: ReadSpec) -> ByteSource:
+def _stream(source: ByteSource, kind: str, spec: ReadSpec, packed_bytes: int) -> ByteSource:
     name = _SUFFIXES.sub("", source.name)
     if name == source.name and name.lower().endswith(".tgz"):
         name = name[:-4] + ".tar"
@@ -178,16 +178,10 @@ def _stream(source: ByteSource, kind: str, spec: ReadSpec) -> ByteSource:
                 packed.seek(0)
                 return _decompressed(packed, kind)
 
-            with _Bounded(start, source.name, source.size or _size_of(packed), spec) as file:
+            with _Bounded(start, source.name, packed_bytes, spec) as file:
                 yield cast(BinaryIO, file)
 
     return ByteSource(name, None, open_unpacked)
-
-
-def _size_of(file: BinaryIO) -> int:
-    size = file.seek(0, io.SEEK_END)
-    file.seek(0)
-    return size
 
 
 def _decompressed(packed: BinaryIO, kind: str) -> Any:

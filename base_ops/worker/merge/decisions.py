@@ -22,6 +22,7 @@ class Decision:
     fields: tuple[str, ...]
     rule: FieldRule
     by: str | None
+    """A column that none of these files has is null throughout."""
     skip_nulls: bool
     """A record without a value is no candidate."""
     tolerance: float
@@ -107,7 +108,7 @@ def _decision(
     return Decision(
         fields=fields,
         rule=item.rule,
-        by=item.by if item.by in inputs.schema else None,
+        by=item.by,
         skip_nulls=item.rule not in RECORD_RULES or (item.ignore_nulls and not together),
         tolerance=item.tolerance,
         takers=frozenset.union(*having),

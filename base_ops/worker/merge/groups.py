@@ -66,7 +66,7 @@ class Groups:
 
     def last_rows(self) -> Index:
         """Of each run, its last row."""
-        return self.rows[np.append(self.starts[1:], len(self.rows)) - 1]
+        return self.rows[np.append(self.starts, len(self.rows))[1:] - 1]
 
     def spread(self, per_run: NDArray[Any], groups: int, missing: Any) -> NDArray[Any]:
         """One value per group of the batch, from one per run."""

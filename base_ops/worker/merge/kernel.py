@@ -120,22 +120,18 @@ class Kernel:
 
     def _winners(self, decision: Decision, left: Groups, batch: Batch) -> Index:
         """Of each run, the row that wins."""
-        earliest = decision.rule == "first_write_wins"
-        if decision.rule == "priority":
-            return left.first_rows()
         column = decision.fields[0] if decision.rule in ("min", "max") else decision.by
-        if column is not None:
+        largest = decision.rule not in ("min", "first_write_wins")
+        if column in self.inputs.schema:
             values, there = batch.ranks(column)
-            if there is not None:
-                left = left.prefer(there[left.rows])
-        else:
+            left = left if there is None else left.prefer(there[left.rows])
+            left = left.best(values[left.rows], largest=largest)
+        elif column is None and decision.rule != "priority":
             assert batch.arrival is not None
-            values = batch.arrival
-        before = left
-        left = left.best(values[left.rows], largest=decision.rule not in ("min", "first_write_wins"))
-        if not earliest:
-            return before.spread(left.first_rows(), len(before.starts), NONE)
-        return left.best(batch.source[left.rows], largest=False).last_rows()
+            left = left.best(batch.arrival[left.rows], largest=largest)
+        if decision.rule == "first_write_wins":
+            return left.best(batch.source[left.rows], largest=False).last_rows()
+        return left.first_rows()
 
     def _derived(self, decision: Decision, taking: Groups, batch: Batch) -> Decided:
         candidates = self._candidates(decision, taking, batch)
@@ -168,6 +164,8 @@ class Kernel:
     def _weights(self, decision: Decision, candidates: Groups, batch: Batch) -> NDArray[np.float64]:
         if decision.by is None:
             return np.array(decision.weights)[batch.source[candidates.rows]]
+        if decision.by not in self.inputs.schema:
+            return np.zeros(len(candidates.rows))
         return batch.frame[decision.by].gather(candidates.rows).cast(pl.Float64).fill_null(0.0).fill_nan(0.0).to_numpy()
 
     def _expression(self, decision: Decision, candidates: Groups, batch: Batch) -> pl.Series:

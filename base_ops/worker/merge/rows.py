@@ -62,7 +62,7 @@ class Arrival:
         bases = [
             (entries.index(self.inputs.files[i].file.sequence) << (low + self.line_bits)) | (i << self.row_bits) for i in branch.files
         ]
-        base = f"{bases[0]}::{kind}" if len(bases) == 1 else f"[{', '.join(map(str, bases))}]::{kind}[][file_index + 1]"
+        base = f"{bases[0]}::{kind}" if len(bases) == 1 else f"([{', '.join(map(str, bases))}]::{kind}[])[file_index::BIGINT + 1]"
         line = f"least(greatest(coalesce({_name(POINTER)}, 0), 0), {(1 << self.line_bits) - 1})"
         if not branch.has_pointer:
             line = "(file_row_number + 1)"
@@ -229,6 +229,9 @@ def _literal(value: Any) -> str:
     return "'" + value.replace("'", "''") + "'" if isinstance(value, str) else str(value).lower()
 
 
+_DATA_FAULTS = (duckdb.IOException, duckdb.InvalidInputException, duckdb.ConversionException, duckdb.OutOfRangeException)
+
+
 @contextmanager
 def _faults() -> Iterator[None]:
     """Give the engine's errors their place in the tree."""
@@ -239,7 +242,7 @@ def _faults() -> Iterator[None]:
             "The merge ran out of memory or of disk to spill to", code="out_of_memory", found=str(error).splitlines()[0],
             todo="give the job more memory or scratch space, or cut the dataset into slices",
         ) from None
-    except (duckdb.Error, pa.ArrowException, OSError) as error:
+    except (*_DATA_FAULTS, pa.ArrowException) as error:
         raise BadInput(
             "The files to merge cannot be read as their footers promise", code="bad_parquet", found=str(error).splitlines()[0]
         ) from None

@@ -33,6 +33,8 @@ def many(value: str, count: int = 100) -> list[str]:
     return [value] * count
 
 
+_TWO = [{"name": "a", "type": "int64"}, {"name": "b", "type": "string"}]
+
 # -- records
 
 
@@ -76,6 +78,19 @@ def test_invalid_utf8_costs_one_record():
     found = read(data)
     assert (found.frame.height, found.faults) == (51, [(52, "encoding")])
     assert found.rejected[0].raw == b"2,\xff"
+
+
+def test_invalid_utf8_in_a_number():
+    found = read(b"a,b\n" + b"1,2\n" * 50 + b"3,\xff\n4,5\n")
+    assert (found.frame.height, found.faults) == (51, [(52, "encoding")])
+
+
+def test_a_flood_of_bad_records_is_counted():
+    found = read(b"a,b\n" + b"1\n" * 12_000 + b"2,x\n" + b"1,2,3\n", header=True, columns=_TWO)
+    assert found.rows == [(2, "x")]
+    assert sum(r.records for r in found.rejected) == 12_001
+    assert len(found.rejected) < 10_010
+    assert [r.records for r in found.rejected if r.records > 1] == [2_000]
 
 
 def test_a_byte_unknown_to_the_encoding_costs_one_record():
@@ -367,7 +382,9 @@ LATER: list[tuple[str, str, str, bool]] = [
     ("two-digit year", "2024-01-02", "24-01-02", False),
     ("year 1", "2024-01-02T03:04:05", "0001-01-01T00:00:00", True),
     ("year beyond nanoseconds", "2024-01-02T03:04:05.123456789", "9999-12-31T00:00:00.000000000", False),
-    ("yes among booleans", "true", "maybe", False),
+    ("word among booleans", "true", "maybe", False),
+    ("yes among true and false", "true", "yes", False),
+    ("leading zero behind a blank", "1", '" 007"', False),
 ]
 
 

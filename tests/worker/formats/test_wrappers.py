@@ -123,12 +123,14 @@ def test_a_document_is_not_an_archive(tmp_path):
 ZEROS = bytes(40 << 20)
 
 
-@pytest.mark.parametrize("kind", [*STREAMS, "zip", "tar.gz", "zip in zip"])
+@pytest.mark.parametrize("kind", [*STREAMS, "zip", "tar.gz", "zip in zip", "gz in gz"])
 def test_bombs_go_off_nowhere(tmp_path, kind):
     if kind == "zip":
         data = zip_of({"a.csv": ZEROS})
     elif kind == "tar.gz":
         data = tar_of({"a.csv": ZEROS}, "w:gz")
+    elif kind == "gz in gz":
+        data = gzip.compress(gzip.compress(ZEROS))
     elif kind == "zip in zip":
         data = zip_of({"b.zip": zip_of({"a.csv": ZEROS})})
     else:

@@ -11,7 +11,7 @@ import io
 import os
 import queue
 import threading
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass, field
 from typing import BinaryIO, TypeVar
 
@@ -23,8 +23,10 @@ from base_ops.worker.formats.delimited.dialect import Dialect
 from base_ops.worker.formats.delimited.structure import Layout, Positions, as_array, layout
 
 T = TypeVar("T")
-BLOCK_BYTES = 12 << 20
+BLOCK_BYTES = 8 << 20
 RAW_BYTES = 4096
+DETAILED = 10_000
+"""Rejected records of one block and rule that are listed one by one."""
 _PROBE_BYTES = 1 << 15
 UNDECODABLE = "\uffff"
 """Stands in transcoded text for bytes that the encoding does not know; a non-character, never in data."""
@@ -114,17 +116,24 @@ class Block:
         start = int(self.layout.ends[index - 1]) + 1 if index else 0
         return strip_cr(self.data[start : int(self.layout.ends[index])], self.dialect)
 
-    def reject(self, index: NDArray[np.int64], rules: list[tuple[str, str, str]]) -> list[Rejected]:
-        """Refuse records (ascending): `rules` are their (rule, reason, column)."""
-        starts, ends = self.origins[0][index], self.origins[1][index]
+    def reject(self, rows: Positions, rule: str, reason: Callable[[int], str], column: str = "") -> list[Rejected]:
+        """Refuse records (ascending). Beyond the first DETAILED the rest is one entry that counts them."""
+        if not len(rows):
+            return []
+        places, found = SourceOffsets(self), []
+        starts, ends = self.origins[0][rows], self.origins[1][rows]
         breaks = np.flatnonzero(as_array(self.origin) == ord(self.dialect.eol))
         lines = self.line + np.searchsorted(breaks, starts)
-        places = SourceOffsets(self)
-        found = []
-        for start, end, line, (rule, reason, column) in zip(starts, ends, lines, rules, strict=True):
-            byte_start, byte_end = places.at(int(start)), places.at(int(end))
+        for at, row in enumerate(rows[:DETAILED].tolist()):
+            start, end = int(starts[at]), int(ends[at])
+            byte_start, byte_end = places.at(start), places.at(end)
             raw = places.encode(self.origin[start : min(end, start + RAW_BYTES)])[:RAW_BYTES]
-            found.append(Rejected(int(line), rule, reason, column, byte_start, byte_end, raw))
+            found.append(Rejected(int(lines[at]), rule, reason(row), column, byte_start, byte_end, raw))
+        more = len(rows) - DETAILED
+        if more > 0:
+            text = f"{more} more records up to line {lines[-1]}, the first: {reason(int(rows[DETAILED]))}"
+            byte_start, byte_end = places.at(int(starts[DETAILED])), places.at(int(ends[-1]))
+            found.append(Rejected(int(lines[DETAILED]), rule, text, column, byte_start, byte_end, records=more))
         return found
 
 

@@ -11,7 +11,7 @@ import polars as pl
 
 from base_ops.worker.formats.delimited.blocks import Block
 from base_ops.worker.formats.delimited.columns import Column
-from base_ops.worker.formats.delimited.structure import Positions, as_array, occurs, places, tokens
+from base_ops.worker.formats.delimited.structure import Positions, as_array, cell_hints, occurs, tokens
 from base_ops.worker.types import bad_cells, parse_expr
 
 _EXACT_FLOAT = 2.0**53
@@ -35,17 +35,27 @@ class Converter:
         top, bottom = value.max(), value.min()
         return not (bottom > -_EXACT_FLOAT and top < _EXACT_FLOAT)  # type: ignore[operator]
 
+    def hints(self, block: Block) -> tuple[bool, bool]:
+        """Whether some number may have a leading zero, and whether some cell may be a null token."""
+        dialect, data = block.dialect, block.data
+        before = {ord(mark) for mark in (dialect.delimiter, dialect.eol, " ")}
+        before |= {ord(dialect.plain_quote)} if block.quoted else set()
+        tokens = [token.encode() for token in self.nulls]
+        zero, starts = cell_hints(data, sorted(before), sorted({token[0] for token in tokens}))
+        array = as_array(data)
+        for token in tokens:
+            found = starts[starts < len(array) - len(token)]
+            for shift, byte in enumerate(token):
+                found = found[array[found + shift] == byte]
+            if len(found):
+                return zero, True
+        return zero, False
+
     def leading_zeros(self, block: Block, columns: list[Column]) -> dict[str, Positions]:
         """Rows in which a column taken for numbers holds a name such as 007; declared columns may."""
         dialect = block.dialect
-        numeric = [
-            (i, c) for i, c in enumerate(columns) if not c.declared and (c.dtype.is_numeric() or c.dtype.is_decimal())
-        ]
-        if not numeric:
-            return {}
-        zero, digit = (48, 48), (48, 57)
-        first = block.data.startswith(b"0")
-        if not first and not any(occurs(block.data, mark, zero, digit) for mark in separators(block)):
+        numeric = [(i, c) for i, c in enumerate(columns) if not c.declared and c.dtype.is_numeric()]
+        if not numeric or not block.data:
             return {}
         found, _ = tokens(block.data, dialect, quoted=block.quoted)
         table = found.reshape(-1, len(columns))
@@ -55,6 +65,8 @@ class Converter:
             starts = table[:, index - 1] + 1 if index else np.concatenate(([0], table[:-1, -1] + 1))
             if block.quoted:
                 starts = starts + (array[starts] == ord(dialect.plain_quote))
+            while (blank := array[starts] == ord(" ")).any():
+                starts = starts + blank
             rows = np.flatnonzero((array[starts] == 48) & (array[starts + 1] - np.uint8(48) <= 9))
             if len(rows):
                 hits[column.name] = rows
@@ -83,7 +95,9 @@ class Converter:
         if column.type == "float64":
             return _without_rounded(value, text)
         if column.type == "timestamp_utc":  # a declaration may say that naive times are UTC, a guess may not
-            return pl.select(pl.when(text.str.contains(_HAS_OFFSET)).then(value).alias(column.name)).to_series()
+            return _only_where(text.str.contains(_HAS_OFFSET), value)
+        if column.type == "boolean":  # yes, 1, … mean true where somebody said so
+            return _only_where(text.str.to_lowercase().str.strip_chars(" ").is_in(["true", "false"]), value)
         return value
 
     def _fast(self, block: Block, column: Column, text: pl.Series) -> pl.Series:
@@ -93,7 +107,7 @@ class Converter:
         if dtype == pl.Float64 and column.decimal == ".":
             value = text.cast(dtype, strict=False)
             return self._exact(column, text) if self._is_wide(value) else value
-        if column.exact is None or occurs(block.data, (58, 58), (54, 54), (48, 48)):
+        if column.exact is None or occurs(block.data, b":60"):
             return self._exact(column, text)
         value = _strptime(column, text, column.unit)
         low, high = _years(_strptime(column, text, "us") if column.unit == "ns" else value)
@@ -104,20 +118,6 @@ class Converter:
     def _is_wide(self, value: pl.Series) -> bool:
         top, bottom = value.max(), value.min()
         return top is not None and not (bottom > -_EXACT_FLOAT and top < _EXACT_FLOAT)  # type: ignore[operator]
-
-    def has_null_tokens(self, block: Block) -> bool:
-        """Whether some cell may be a null token: a filter much cheaper than comparing every cell."""
-        array = as_array(block.data)
-        for first in {token.encode()[0] for token in self.nulls}:
-            starts = [places(block.data, mark, (first, first)) + 1 for mark in separators(block)]
-            candidates = np.concatenate([*starts, np.zeros(int(block.data[:1] == bytes([first])), np.int64)])
-            for token in (t.encode() for t in self.nulls):
-                found = candidates[candidates < len(array) - len(token)]
-                for shift, byte in enumerate(token):
-                    found = found[array[found + shift] == byte]
-                if len(found):
-                    return True
-        return False
 
     def without_null_tokens(
         self, block: Block, column: Column, value: pl.Series, reread: Callable[[Block, Column, bytes], pl.Series]
@@ -134,29 +134,22 @@ class Converter:
         return value.to_frame().select(_null_if(text, self.nulls).str.replace_all(mark, "", literal=True)).to_series()
 
 
-def separators(block: Block) -> list[tuple[int, int]]:
-    """Classes of bytes, as few as can be, that hold all that can stand before a cell and hardly anything else."""
-    marks = {ord(block.dialect.delimiter), ord(block.dialect.eol)}
-    marks |= {ord(block.dialect.plain_quote)} if block.quoted else set()
-    if max(marks) <= ord(","):
-        return [(min(marks), max(marks))]
-    return [(mark, mark) for mark in marks]
+def misfit(column: Column, text: pl.Series) -> Callable[[int], str]:
+    """The reason why a row's cell is refused."""
+    return lambda row: f"{column.name}: {text[row][:_SHOWN]!r} is not {_kind(column)}"
 
 
-def refuse(
-    faults: dict[int, tuple[str, str, str]], rows: Positions, column: Column, text: pl.Series | None, rule: str = "type"
-) -> None:
-    """Note a fault for each row that has none yet."""
+def named_by_zero(column: Column) -> Callable[[int], str]:
+    return lambda _: f"{column.name}: a leading zero does not survive {_kind(column)}"
+
+
+def _kind(column: Column) -> str:
     kind = column.type if column.format is None else f"{column.type} in the form {column.format}"
-    origin = "" if column.declared else ", the type of the column's first records"
-    for row in rows.tolist():
-        if rule == "required":
-            reason = f"{column.name}: a value is required"
-        elif text is None:
-            reason = f"{column.name}: a leading zero does not survive {kind}{origin}"
-        else:
-            reason = f"{column.name}: {text[row][:_SHOWN]!r} is not {kind}{origin}"
-        faults.setdefault(row, (rule, reason, column.name))
+    return kind if column.declared else f"{kind}, the type of the column's first records"
+
+
+def _only_where(mask: pl.Series, value: pl.Series) -> pl.Series:
+    return pl.select(pl.when(mask).then(value).alias(value.name)).to_series()
 
 
 def _null_if(text: pl.Expr, tokens: list[str]) -> pl.Expr:

@@ -106,8 +106,7 @@ class Cutter:
         broken = {int(i) for i in np.searchsorted(ends, [end for _, end in found.malformed])}
         settled = self._rewrite_records(block, found, broken) if escaped else self._rewrite_cells(block, found)
         reason = f"a quote {self.dialect.quote} opens a cell and is not closed before the cell ends"
-        faults = [("malformed_quote", reason, "")] * len(broken)
-        settled.rejected = block.reject(np.array(sorted(broken), np.int64), faults)
+        settled.rejected = block.reject(np.array(sorted(broken), np.int64), "malformed_quote", lambda _: reason)
         return settled
 
     def _rewrite_cells(self, block: Block, found: Scan) -> Block:

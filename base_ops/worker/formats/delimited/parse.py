@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -14,14 +15,29 @@ from base_ops.worker.engine.plan import POINTER, Batch, Rejected
 from base_ops.worker.formats.delimited.blocks import UNDECODABLE, Block
 from base_ops.worker.formats.delimited.cells import join_record, split_record
 from base_ops.worker.formats.delimited.columns import Column
-from base_ops.worker.formats.delimited.convert import Converter, refuse
+from base_ops.worker.formats.delimited.convert import Converter, misfit, named_by_zero
 from base_ops.worker.formats.delimited.structure import as_array, count
 
 Mask = NDArray[np.bool_]
 _TAKEN_FOR_COMPRESSED = (b"\x1f\x8b", b"x\x01", b"x\x9c", b"x\xda", b"\x28\xb5\x2f\xfd")
 """First bytes that make polars unpack what it was given; a block of text may begin with them too."""
-Fault = tuple[str, str, str]
-"""Rule, reason, column."""
+
+
+class Refusals:
+    """The records of a block that are refused, each for the first reason found."""
+
+    def __init__(self, block: Block, skipped: Mask) -> None:
+        self.block = block
+        self.bad: Mask = np.zeros(len(skipped), bool)
+        self.rejected: list[Rejected] = []
+        self._done = skipped.copy()
+
+    def add(self, rows: NDArray[Any], rule: str, reason: Callable[[int], str], column: str = "") -> None:
+        """Refuse rows, given as a mask or as ascending numbers."""
+        rows = np.flatnonzero(rows) if rows.dtype == bool else rows
+        rows = rows[~self._done[rows]]
+        self._done[rows] = self.bad[rows] = True
+        self.rejected += self.block.reject(rows, rule, reason, column)
 
 
 class Parser:
@@ -92,22 +108,19 @@ class Parser:
                 commented[commented] = array[starts[commented] + shift] == byte
             skip |= commented
         cells, wanted = found.delimiters + 1, self._delimiters + 1
-        faults: list[tuple[Mask, Fault | None]] = [
-            (lengths > self.spec.max_record_bytes, _too_long(self.spec.max_record_bytes)),
-            (_holding(block, b"\0"), ("nul_byte", "the record holds a NUL byte", "")),
-            (_holding(block, UNDECODABLE.encode()) & (not dialect.is_utf8), _undecodable(dialect.encoding)),
-            (cells != wanted, None),
-        ]
-        bad = np.zeros(len(lengths), bool)
-        rules: dict[int, Fault] = {}
-        for mask, fault in faults:
-            for row in np.flatnonzero(mask & ~bad & ~skip).tolist():
-                rules[row] = fault or _ragged(int(cells[row]), wanted)
-            bad |= mask
-        if rules:
-            index = np.array(sorted(rules), np.int64)
-            rejected += block.reject(index, [rules[i] for i in index.tolist()])
-        keep = ~(bad | skip)
+        limit = self.spec.max_record_bytes
+        refusals = Refusals(block, skip)
+        refusals.add(
+            lengths > limit, "record_too_long", lambda _: f"the record is longer than max_record_bytes={limit}"
+        )
+        refusals.add(_holding(block, b"\0"), "nul_byte", lambda _: "the record holds a NUL byte")
+        if not dialect.is_utf8:
+            refusals.add(_holding(block, UNDECODABLE.encode()), "encoding", _undecodable(dialect.encoding))
+        reason = lambda row: f"{cells[row]} cells where {wanted} are expected"  # noqa: E731
+        refusals.add(cells > wanted, "ragged_long", reason)
+        refusals.add(cells < wanted, "ragged_short", reason)
+        rejected += refusals.rejected
+        keep = ~(refusals.bad | skip)
         return block if keep.all() else block.keep(keep)
 
     def _repaired(self, block: Block, rejected: list[Rejected]) -> Block:
@@ -116,8 +129,7 @@ class Parser:
         for position in _undecodable_positions(block.data, block.dialect.eol.encode()):
             bad[np.searchsorted(block.layout.ends, position)] = True
         if bad.any():
-            index = np.flatnonzero(bad)
-            rejected += block.reject(index, [_undecodable("utf-8")] * len(index))
+            rejected += block.reject(np.flatnonzero(bad), "encoding", _undecodable("utf-8"))
             block = block.keep(~bad)
             try:
                 self._read(block, {c.name: c.dtype if c.native else pl.String() for c in self.columns})
@@ -152,33 +164,28 @@ class Parser:
         doubtful = [c for c in self.columns if c.native and self.converter.is_doubtful(c, frame[c.name])]
         texts = self._read(block, {c.name: pl.String() for c in self.columns}, doubtful) if doubtful else None
         values: list[pl.Series] = []
-        faults: dict[int, Fault] = {}
-        zeros = self.converter.leading_zeros(block, self.columns)
-        tokens = any(c.is_text for c in self.columns) and self.converter.has_null_tokens(block)
+        refusals = Refusals(block, np.zeros(frame.height, bool))
+        zero, token = self.converter.hints(block)
+        zeros = self.converter.leading_zeros(block, self.columns) if zero else {}
         for column in self.columns:
             value = frame[column.name]
             if column.is_text:
-                if tokens:
+                if token:
                     value = self.converter.without_null_tokens(block, column, value, self._read_marked)
             elif not column.native or column in doubtful:
                 text = texts[column.name] if texts is not None and column in doubtful else value
                 column.native = column.native and not value.null_count()
                 value, bad = self.converter.convert(block, column, text)
-                refuse(faults, bad, column, text)
+                refusals.add(bad, "type", misfit(column, text), column.name)
             if column.name in zeros:
-                refuse(faults, zeros[column.name], column, None)
+                refusals.add(zeros[column.name], "type", named_by_zero(column), column.name)
             if column.required and value.null_count():
-                refuse(faults, np.flatnonzero(value.is_null().to_numpy()), column, None, rule="required")
+                reason = f"{column.name}: a value is required"
+                refusals.add(value.is_null().to_numpy(), "required", lambda _, r=reason: r, column.name)  # type: ignore[misc]
             values.append(value)
-        lines = pl.Series(POINTER, block.lines(frame.height), pl.Int64)
-        made = pl.DataFrame([*values, lines])
-        if not faults:
-            return made
-        index = np.array(sorted(faults), np.int64)
-        rejected += block.reject(index, [faults[i] for i in index.tolist()])
-        keep = np.ones(frame.height, bool)
-        keep[index] = False
-        return made.filter(pl.Series(keep))
+        made = pl.DataFrame([*values, pl.Series(POINTER, block.lines(frame.height), pl.Int64)])
+        rejected += refusals.rejected
+        return made.filter(pl.Series(~refusals.bad)) if refusals.rejected else made
 
     def _read(
         self, block: Block, schema: dict[str, pl.DataType], only: list[Column] | None = None, data: bytes | None = None
@@ -262,14 +269,5 @@ def _undecodable_positions(data: bytes, eol: bytes) -> list[int]:
                 return found
 
 
-def _ragged(cells: int, wanted: int) -> Fault:
-    rule = "ragged_long" if cells > wanted else "ragged_short"
-    return rule, f"{cells} cells where {wanted} are expected", ""
-
-
-def _too_long(limit: int) -> Fault:
-    return "record_too_long", f"the record is longer than max_record_bytes={limit}", ""
-
-
-def _undecodable(encoding: str) -> Fault:
-    return "encoding", f"bytes that are not {encoding}", ""
+def _undecodable(encoding: str) -> Callable[[int], str]:
+    return lambda _: f"bytes that are not {encoding}"

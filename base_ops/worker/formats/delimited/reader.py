@@ -26,7 +26,7 @@ class DelimitedReader:
     """One opened object: dialect, columns and types are settled, no row is read yet."""
 
     block_bytes = BLOCK_BYTES
-    sample_bytes = 4 << 20
+    sample_bytes = 2 << 20
 
     def __init__(self, source: ByteSource, spec: ReadSpec) -> None:
         check_spec(spec)
