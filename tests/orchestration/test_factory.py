@@ -378,7 +378,7 @@ def test_the_sample_server_lives_around_the_tasks(
     ends = {ti.task_id: str(ti.state) for ti in run.get_task_instances()}
     assert ends["start_sample"] == ends["stop_sample"] == "success"
     (ti,) = [ti for ti in run.get_task_instances() if ti.task_id == "start_sample"]
-    url = ti.xcom_pull(task_ids="start_sample")
+    url = ti.xcom_pull(task_ids="start_sample")["url"]
     assert url.startswith("http://127.0.0.1:")
     with pytest.raises(OSError):
         urllib.request.urlopen(url, timeout=2)

@@ -71,7 +71,7 @@ def write_batches(
         _sink(lazy, path, kind, spec, rows_per_group)
     except BaseException as error:
         if failure:
-            raise failure[0] from None
+            raise failure.pop() from None
         raise error
 
 

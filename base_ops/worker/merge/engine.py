@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,7 +19,7 @@ from base_ops.worker.merge.conflicts import ConflictLog, FieldConflicts
 from base_ops.worker.merge.decisions import Decision, decide
 from base_ops.worker.merge.files import FileFacts, Inputs, SourceFile, inspect
 from base_ops.worker.merge.kernel import Kernel
-from base_ops.worker.merge.rows import Arrival, batches, session
+from base_ops.worker.merge.rows import Arrival, batches, session, sorted_rows
 from base_ops.worker.secrets import MASK
 
 PART, CONFLICTS = "part-0.parquet", "conflicts.parquet"
@@ -80,10 +81,11 @@ def merge(
         session(inputs, scratch, memory_limit_mb, threads) as connection,
     ):
         kernel = Kernel(inputs, spec.key, decisions, log, lineage=spec.lineage)
-        stream = batches(connection, inputs, spec.key, arrival, with_entries=kernel.needs_arrival)
+        reader = sorted_rows(connection, inputs, spec.key, arrival)
         failpoint("merge.before_write")
-        merged = _watched(kernel.merge(batch) for batch in stream)
-        write_batches(merged, kernel.schema, scratch / PART, "parquet", WriteSpec(), rows_per_group=_ROWS_PER_GROUP)
+        with closing(batches(reader, inputs, spec.key, arrival, with_entries=kernel.needs_arrival)) as stream:
+            merged = _watched(kernel.merge(batch) for batch in stream)
+            write_batches(merged, kernel.schema, scratch / PART, "parquet", WriteSpec(), rows_per_group=_ROWS_PER_GROUP)
     failpoint("merge.after_write")
     return Merged(
         schema=kernel.schema,
@@ -125,7 +127,7 @@ def _set_aside(inputs: Inputs, spec: MergerSpec, quarantine: Quarantine, sensiti
 def _shown(rows: pl.DataFrame, fact: FileFacts, sensitive: Collection[str]) -> pl.DataFrame:
     """Rows under the names of the merged dataset, so that policy finds a column by either of its names."""
     masked = [pl.lit(MASK).alias(old) for old in fact.origin.values() if old in sensitive]
-    return rows.with_columns(masked, pl.col(POINTER).cast(pl.Int64)).rename({old: new for new, old in fact.origin.items()})
+    return rows.with_columns(*masked, pl.col(POINTER).cast(pl.Int64)).rename({old: new for new, old in fact.origin.items()})
 
 
 def _column_lineage(inputs: Inputs, decisions: Sequence[Decision], spec: MergerSpec) -> tuple[ColumnLineage, ...]:

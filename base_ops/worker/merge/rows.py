@@ -110,24 +110,33 @@ def session(inputs: Inputs, scratch: Path, memory_limit_mb: int, threads: int) -
         yield connection
 
 
-def batches(connection: Any, inputs: Inputs, key: Sequence[str], arrival: Arrival, *, with_entries: bool) -> Iterator[Batch]:
-    """All candidates with a key, sorted by key, source and latest arrival, in batches of whole groups.
+def sorted_rows(connection: Any, inputs: Inputs, key: Sequence[str], arrival: Arrival) -> Any:
+    """An Arrow reader of all candidates with a key, sorted by key, source and latest arrival; reads every input.
 
     Raises:
         BadInput: a file is damaged, or a value does not fit the common type.
         Transient: memory and disk did not suffice.
     """
-    names = {name: f"c{number}" for number, name in enumerate(inputs.schema)}
+    names = _short_names(inputs)
     union = " UNION ALL ".join(_select(branch, inputs, names, key, arrival) for branch in inputs.branches)
     order = ", ".join([*(names[name] for name in key), _name(SOURCE), f"{_name(ARRIVAL)} DESC"])
-    back = {short: name for name, short in names.items()}
-    with _faults():
-        reader = connection.sql(f"SELECT * FROM ({union}) ORDER BY {order}").to_arrow_reader(_CHUNK_ROWS)
+    with _faults(inputs):
+        return connection.sql(f"SELECT * FROM ({union}) ORDER BY {order}").to_arrow_reader(_CHUNK_ROWS)
+
+
+def _short_names(inputs: Inputs) -> dict[str, str]:
+    """Names the engine can tell apart whatever vendors call their columns."""
+    return {name: f"c{number}" for number, name in enumerate(inputs.schema)}
+
+
+def batches(reader: Any, inputs: Inputs, key: Sequence[str], arrival: Arrival, *, with_entries: bool) -> Iterator[Batch]:
+    """The rows of `sorted_rows` in batches of whole groups."""
+    back = {short: name for name, short in _short_names(inputs).items()}
     beside = {SOURCE: pl.UInt8(), **({BRANCH: pl.UInt16()} if inputs.uneven else {}), ARRIVAL: arrival.dtype}
     carried = pl.DataFrame(schema={**inputs.schema, **beside})
     ended = False
     while not ended:
-        chunks, ended = _next_chunks(reader)
+        chunks, ended = _next_chunks(reader, inputs)
         frames = [pl.DataFrame(pl.from_arrow(chunk)).rename(back).cast(inputs.schema) for chunk in chunks]
         carried = pl.concat([carried, *frames])
         if not carried.height:
@@ -140,12 +149,12 @@ def batches(connection: Any, inputs: Inputs, key: Sequence[str], arrival: Arriva
         carried = carried[cut:]
 
 
-def _next_chunks(reader: Any) -> tuple[list[Any], bool]:
+def _next_chunks(reader: Any, inputs: Inputs) -> tuple[list[Any], bool]:
     """What is worth a call of the kernel, and whether it was the last."""
     chunks: list[Any] = []
     rows = size = 0
     while rows < _BATCH_ROWS and size < _BATCH_BYTES:
-        with _faults():
+        with _faults(inputs):
             chunk = next(reader, None)
         if chunk is None:
             return chunks, True
@@ -229,20 +238,34 @@ def _literal(value: Any) -> str:
     return "'" + value.replace("'", "''") + "'" if isinstance(value, str) else str(value).lower()
 
 
-_DATA_FAULTS = (duckdb.IOException, duckdb.InvalidInputException, duckdb.ConversionException, duckdb.OutOfRangeException)
+_OWN_FAULTS = (
+    duckdb.ParserException,
+    duckdb.BinderException,
+    duckdb.CatalogException,
+    duckdb.InternalException,
+    duckdb.PermissionException,
+)
 
 
 @contextmanager
-def _faults() -> Iterator[None]:
-    """Give the engine's errors their place in the tree."""
+def _faults(inputs: Inputs) -> Iterator[None]:
+    """Give the engine's errors their place in the tree; a query that is wrong in itself is a bug and stays one."""
     try:
         yield
     except duckdb.OutOfMemoryException as error:
         raise Transient(
-            "The merge ran out of memory or of disk to spill to", code="out_of_memory", found=str(error).splitlines()[0],
+            "The merge ran out of memory or of disk to spill to",
+            code="out_of_memory",
+            found=str(error).splitlines()[0],
             todo="give the job more memory or scratch space, or cut the dataset into slices",
         ) from None
-    except (*_DATA_FAULTS, pa.ArrowException) as error:
+    except (duckdb.Error, pa.ArrowException) as error:
+        if isinstance(error, _OWN_FAULTS):
+            raise
         raise BadInput(
-            "The files to merge cannot be read as their footers promise", code="bad_parquet", found=str(error).splitlines()[0]
+            "The files to merge cannot be read as their footers promise",
+            code="bad_parquet",
+            where=", ".join(f.file.uri for f in inputs.files[:5]),
+            found=str(error).splitlines()[0],
+            todo="convert the source again; its staged part is damaged",
         ) from None

@@ -17,7 +17,7 @@ from base_ops.worker.lake.store import Store
 from base_ops.worker.merge import CONFLICTS, PART, Merged, SourceFile, merge, rows
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from reference import TYPES, Table, by_hand
+from merge_by_hand import TYPES, Table, by_hand
 
 SOURCES = ("x", "y", "z")
 VALUES: dict[str, st.SearchStrategy[Any]] = {

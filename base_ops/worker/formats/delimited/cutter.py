@@ -10,7 +10,9 @@ from base_ops.worker.engine.plan import Rejected
 from base_ops.worker.formats.delimited.blocks import RAW_BYTES, Block, encode_back
 from base_ops.worker.formats.delimited.cells import join_record, split_record
 from base_ops.worker.formats.delimited.dialect import Dialect
-from base_ops.worker.formats.delimited.structure import Layout, Scan, as_array, count, scan
+from base_ops.worker.formats.delimited.structure import Layout, Positions, Scan, as_array, count, scan
+
+_PIECE_BYTES = 1 << 20
 
 
 class Cutter:
@@ -28,7 +30,7 @@ class Cutter:
     def blocks(self, chunks: Iterable[bytes]) -> Iterator[Block]:
         """Blocks in order. A physical line beyond the limit is passed over without being held in memory."""
         rest = b""
-        for chunk in chunks:
+        for chunk in self._pieces(chunks):
             data = self._skip_lines(rest + chunk if rest else chunk)
             rest = b""
             if self.too_long is not None:
@@ -51,6 +53,16 @@ class Cutter:
             block, rest = self._cut(rest if rest.endswith(self.eol) else rest + self.eol, final=True)
             if block is not None:
                 yield block
+
+    def _pieces(self, chunks: Iterable[bytes]) -> Iterator[bytes]:
+        """Chunks, smaller where every other byte is a mark: what is kept of each mark is a multiple of its size."""
+        marks = [ord(mark) for mark in (self.dialect.delimiter, self.dialect.eol, self.dialect.plain_quote)]
+        for chunk in chunks:
+            probe = as_array(chunk)[::61]
+            if sum(np.count_nonzero(probe == mark) for mark in marks) * 5 < len(probe) * 2:
+                yield chunk
+            else:
+                yield from (chunk[at : at + _PIECE_BYTES] for at in range(0, len(chunk), _PIECE_BYTES))
 
     def _advance(self, data: bytes, newlines: int = 0) -> None:
         self.line += newlines
@@ -94,7 +106,7 @@ class Cutter:
             whole, self.dialect, self.line, self.offset, quoted, count(whole, self.dialect.eol), self.source_offset
         )
         self._advance(whole, block.newlines)
-        if found and (found.malformed or found.comments or len(found.literal) or escaped):
+        if found and (len(found.malformed) or len(found.comments) or len(found.literal) or escaped):
             block = self._settle(block, found, escaped=escaped)
         return block, rest
 
@@ -103,18 +115,23 @@ class Cutter:
         lines = np.flatnonzero(as_array(block.data) == ord(self.dialect.eol))
         ends = lines[found.outside(lines)]
         block._layout = Layout(ends, np.zeros_like(ends))
-        broken = {int(i) for i in np.searchsorted(ends, [end for _, end in found.malformed])}
-        settled = self._rewrite_records(block, found, broken) if escaped else self._rewrite_cells(block, found)
+        broken = np.searchsorted(ends, found.malformed[:, 1])
+        if escaped:
+            settled, broken = self._rewrite_records(block, found, broken)
+        else:
+            settled = self._rewrite_cells(block, found)
         reason = f"a quote {self.dialect.quote} opens a cell and is not closed before the cell ends"
-        settled.rejected = block.reject(np.array(sorted(broken), np.int64), "malformed_quote", lambda _: reason)
+        settled.rejected = block.reject(broken, "malformed_quote", lambda _: reason)
         return settled
 
     def _rewrite_cells(self, block: Block, found: Scan) -> Block:
         """Put quotes around bare cells that hold a quote; where nothing is quoted, reading without quotes does."""
         array = as_array(block.data)
-        keep = np.ones(len(array), bool)
-        for start, end in found.malformed + found.comments:
-            keep[start:end] = False
+        edges = np.zeros(len(array) + 1, np.int8)
+        for lines_away in (found.malformed, found.comments):
+            edges[lines_away[:, 0]] += 1
+            edges[lines_away[:, 1]] -= 1
+        keep = np.cumsum(edges[:-1], dtype=np.int8) == 0
         if not (found.opened < found.complete).any():
             return block.rewritten(array[keep].tobytes(), quoted=False)
         marks = np.flatnonzero((array == ord(self.dialect.delimiter)) | (array == ord(self.dialect.eol)))
@@ -128,22 +145,24 @@ class Cutter:
         data = np.insert(array, places, ord(self.dialect.quote))
         return block.rewritten(data[np.insert(keep, places, True)].tobytes(), quoted=True)
 
-    def _rewrite_records(self, block: Block, found: Scan, broken: set[int]) -> Block:
-        """With an escape character: take odd records apart and write them anew. Adds to `broken`."""
+    def _rewrite_records(self, block: Block, found: Scan, broken: Positions) -> tuple[Block, Positions]:
+        """With an escape character: take odd records apart and write them anew. Also returns all that are broken."""
         array, ends = as_array(block.data), block.layout.ends
         marks = array == ord(self.escape)
         if not self.quote:  # rewriting puts cells in quotes: none may stand about unquoted
             marks |= array == ord(self.dialect.plain_quote)
-        positions = np.concatenate([np.flatnonzero(marks), found.literal])
-        odd = set(np.unique(np.searchsorted(ends, positions)).tolist()) - broken
-        records = dict.fromkeys((int(i) for i in np.searchsorted(ends, [end for _, end in found.comments])), b"")
-        for index in odd - records.keys():
+        odd = np.unique(np.searchsorted(ends, np.concatenate([np.flatnonzero(marks), found.literal])))
+        records = dict.fromkeys(np.searchsorted(ends, found.comments[:, 1]).tolist() + broken.tolist(), b"")
+        more: list[int] = []
+        for index in odd.tolist():
             record = block.record(index)
-            cells = split_record(record, self.dialect)
+            if index in records:
+                continue
             if self.comment and record.startswith(self.comment):
                 records[index] = b""
-            elif cells is None:
-                broken.add(index)
+            elif (cells := split_record(record, self.dialect)) is None:
+                more.append(index)
+                records[index] = b""
             else:
                 records[index] = join_record(cells, self.dialect)
-        return block.replace(records | dict.fromkeys(broken, b""))
+        return block.replace(records), np.union1d(broken, np.array(more, np.int64))

@@ -43,10 +43,10 @@ class Scan:
     """Quotes that open and close, in order and in pairs; a doubled quote closes and opens again."""
     literal: Positions
     """Quotes that are mere characters of a bare cell: not for a plain reader."""
-    malformed: list[tuple[int, int]]
-    """Physical lines (start, line end) given up."""
-    comments: list[tuple[int, int]]
-    """Comment lines that hold a quote, which says nothing there."""
+    malformed: Positions
+    """Physical lines given up, a row of start and line end for each."""
+    comments: Positions
+    """Comment lines that hold a quote, which says nothing there; likewise."""
 
     def outside(self, positions: Positions) -> NDArray[np.bool_]:
         """Which positions are not inside of quotes."""
@@ -88,6 +88,7 @@ def layout(data: bytes, dialect: Dialect, *, quoted: bool) -> Layout:
     return Layout(found[at], np.diff(at, prepend=-1) - 1)
 
 
+_NO_LINES = np.zeros((0, 2), np.int64)
 _SLICE = 1 << 17
 _ZERO, _DIGITS = 48, (48, 57)
 
@@ -164,16 +165,15 @@ def scan(data: bytes, dialect: Dialect, *, final: bool, limit: int) -> Scan:
         found = _Scanner(data, dialect, final, limit, comments).run()
         outside = found.outside(comments[:, 0])
         if outside.all():
-            found.comments = [(start, end) for start, end in comments.tolist() if end < found.complete]
+            found.comments = comments[comments[:, 1] < found.complete]
             return found
         comments = comments[outside]  # the others are part of a quoted cell
 
 
 def _commented_quotes(data: bytes, dialect: Dialect) -> Positions:
     """(start, line end) of the lines that begin like a comment and hold a quote, as rows."""
-    none = np.zeros((0, 2), np.int64)
     if not dialect.comment or not dialect.quote or dialect.comment.encode() not in data:
-        return none
+        return _NO_LINES
     marks, array = dialect.comment.encode(), as_array(data)
     ends = np.flatnonzero(array == ord(dialect.eol))
     starts = np.concatenate(([0], ends + 1))
@@ -186,7 +186,7 @@ def _commented_quotes(data: bytes, dialect: Dialect) -> Positions:
         for a, b in zip(starts[holding].tolist(), stops[holding].tolist(), strict=True)
         if data.startswith(marks, a)
     ]
-    return np.array(rows, np.int64) if rows else none
+    return np.array(rows, np.int64) if rows else _NO_LINES
 
 
 def _well_formed(data: bytes, dialect: Dialect, *, final: bool, limit: int) -> Scan | None:
@@ -218,7 +218,7 @@ def _well_formed(data: bytes, dialect: Dialect, *, final: bool, limit: int) -> S
         complete = data.rfind(eol, 0, int(openers[region])) + 1
     if open_end is not None and len(data) - complete > limit:
         return None
-    return Scan(complete, openers[: len(closers)], closers, quotes[:0], [], [])
+    return Scan(complete, openers[: len(closers)], closers, quotes[:0], _NO_LINES, _NO_LINES)
 
 
 class _Scanner:
@@ -229,20 +229,21 @@ class _Scanner:
     """
 
     def __init__(self, data: bytes, dialect: Dialect, final: bool, limit: int, comments: Positions) -> None:
-        self.array = array = as_array(data)
+        self.array = as_array(data)
         self.final, self.limit = final, limit
         self.delimiter, self.eol = ord(dialect.delimiter), ord(dialect.eol)
-        self.lines = np.flatnonzero(array == self.eol)
-        self.all = np.flatnonzero(array == ord(dialect.quote)) if dialect.quote else self.lines[:0]
+        self.lines = np.flatnonzero(self.array == self.eol)
+        self.all = np.flatnonzero(self.array == ord(dialect.quote)) if dialect.quote else self.lines[:0]
         if dialect.escape:
-            self.all = self.all[~_escaped(array, self.all, ord(dialect.escape))]
+            self.all = self.all[~_escaped(self.array, self.all, ord(dialect.escape))]
         if len(comments):
             line = np.searchsorted(comments[:, 0], self.all, side="right") - 1
             self.all = self.all[(line < 0) | (comments[line, 1] < self.all)]
         self._classify()
         self.pairs: list[tuple[int, int]] = []
         """Slices of `quotes` that are pairs."""
-        self.malformed: list[tuple[int, int]] = []
+        self.malformed: list[int] = []
+        """Start and line end, in turn."""
 
     def _classify(self) -> None:
         array, quotes = self.array, self.all
@@ -288,7 +289,7 @@ class _Scanner:
                 stop = start
                 break
             end = int(self.lines[line])
-            self.malformed.append((start, end))
+            self.malformed.extend((start, end))
             self._forget(start)
             floor = end + 1
             first = int(np.searchsorted(self.quotes, floor))
@@ -327,16 +328,18 @@ class _Scanner:
         closed = np.concatenate([self.index[first + 1 : end : 2] for first, end in self.pairs])
         used = np.zeros(len(self.all), bool)
         used[opened] = used[closed] = True
-        found = Scan(0, self.all[opened], self.all[closed], self.all[~used], self.malformed, [])
+        found = Scan(0, self.all[opened], self.all[closed], self.all[~used], _NO_LINES, _NO_LINES)
         ends = self.lines if stop is None else self.lines[: np.searchsorted(self.lines, stop)]
         ends = ends[-1:] if not len(ends) or found.outside(ends[-1:]).all() else ends[found.outside(ends)]
         found.complete = int(ends[-1]) + 1 if len(ends) else 0
-        found.malformed = [line for line in self.malformed if line[1] < found.complete]
         found.literal = found.literal[found.literal < found.complete]
-        if found.malformed:
-            starts, stops = np.array(found.malformed).T
-            line = np.searchsorted(starts, found.literal, side="right") - 1
-            found.literal = found.literal[(line < 0) | (stops[line] < found.literal)]
+        if self.malformed:
+            lines = np.array(self.malformed, np.int64).reshape(-1, 2)
+            found.malformed = lines = lines[lines[:, 1] < found.complete]
+            line = np.searchsorted(lines[:, 0], found.literal, side="right") - 1
+            found.literal = (
+                found.literal[(line < 0) | (lines[line, 1] < found.literal)] if len(lines) else found.literal
+            )
         return found
 
 
