@@ -6,7 +6,7 @@ from pathlib import Path
 
 
 def trades_csv(path: Path, rows: int) -> Path:
-    """Write (once) a CSV of `rows` trades: trade_id, ts, symbol, venue, price, quantity, side, account, currency, fee."""
+    """Write (once) a CSV of `rows` trades, the timestamps with six fractional digits."""
     if path.exists():
         return path
     import duckdb

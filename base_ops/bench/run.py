@@ -45,7 +45,8 @@ def run(*, rows: int, rounds: int, only: str | None, as_json: bool, folder: Path
     )
     if only is None or only in "startup":
         console.print(
-            f"agent start-up (process start to first byte of work): {convert.startup_seconds(folder):.2f} s, limit 0.60 s"
+            f"agent start-up (process start to first byte of work): {convert.startup_seconds(folder):.2f} s, "
+            "limit 0.60 s"
         )
     return done
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 
 import click
@@ -45,6 +46,9 @@ def main() -> None:
     except click.Abort:
         click.echo("base-ops: stopped", err=True)
         sys.exit(130)
+    except BrokenPipeError:  # the reader of our output has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(0)
     except click.ClickException as error:  # a wrong command line is a config error
         error.show()
         sys.exit(30)

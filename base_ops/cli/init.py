@@ -64,7 +64,8 @@ def source(
     if kind == "files" and sample is None and "://" not in path and "{{" not in path:
         console.print(f"No file matches {path} yet, so the columns could not be looked at.")
     console.print(
-        f"Next: name {source_id!r} under 'sources' of a pipeline in dags/pipelines/, e.g. a copy of examples/fx_two_vendors."
+        f"Next: name {source_id!r} under 'sources' of a pipeline in dags/pipelines/, "
+        "for example in a copy of examples/fx_two_vendors."
     )
 
 

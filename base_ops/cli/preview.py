@@ -70,7 +70,8 @@ def _compare(old: Path, new: Path, dataset: str, limit: int) -> None:
     assert after is not None
     gone, come = (a.join(b, on=a.columns, how="anti", nulls_equal=True) for a, b in ((before, after), (after, before)))
     console.print(
-        f"[bold]{dataset}[/bold]: {before.height:,} rows now, {after.height:,} after; {gone.height:,} would go, {come.height:,} would come\n"
+        f"[bold]{dataset}[/bold]: {before.height:,} rows now, {after.height:,} after; "
+        f"{gone.height:,} would go, {come.height:,} would come\n"
     )
     for title, rows in (("would go", gone), ("would come", come)):
         if rows.height:

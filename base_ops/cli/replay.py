@@ -30,8 +30,9 @@ if TYPE_CHECKING:
 def replay(quarantine: str | None, export_to: Path | None, corrected: Path | None) -> None:
     """Send the records of QUARANTINE (an id, or a folder that a run printed) through the pipeline again.
 
-    Without QUARANTINE, all there are in the lake are listed with their ids. Without options the raw records land again as they are, to be re-checked by rules that have changed. To correct
-    them: --export FILE, edit it, --corrected FILE. The next run of the pipeline takes them in.
+    Without QUARANTINE, all there are in the lake are listed with their ids. Without options the raw records land
+    again as they are, to be re-checked by rules that have changed. To correct them: --export FILE, edit it,
+    --corrected FILE. The next run of the pipeline takes them in.
     """
     from base_ops.worker.lake.store import Store
     from base_ops.worker.replay import land, lines_of, rejects_of

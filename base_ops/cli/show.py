@@ -89,10 +89,7 @@ def _why(store: Store, dataset: str, text: str) -> None:
     table(
         f"{dataset}: why the row {text} is what it is",
         ("field", "value", "from", "rule", "values that lost"),
-        (
-            (name, value, found.sources.get(name), *(_decision(lost.get(name))))
-            for name, value in found.values.items()
-        ),
+        ((name, value, found.sources.get(name), *(_decision(lost.get(name)))) for name, value in found.values.items()),
     )
     console.print(f"Known since {found.known_from.isoformat()}, commit {found.commit[:12]}, slice {found.slice}.")
     for unit in found.inputs:

@@ -5,7 +5,7 @@ Neither ever holds a secret: specs carry the *names* of connections.
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 

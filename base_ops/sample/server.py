@@ -1,4 +1,4 @@
-"""Vendor A's API on 127.0.0.1: `GET /v1/quotes?since=…&cursor=…` (or `from=…&to=…`) with a bearer token, 100 records a page.
+"""Vendor A's API on 127.0.0.1, with a bearer token: `GET /v1/quotes?since=…&cursor=…` (or `from=…&to=…`), paged by 100.
 
     {"data": [{"symbol": …}, …], "next": "<cursor>" or null}
 

@@ -67,7 +67,7 @@ class Secrets:
                 f"The connection {name!r} is not defined",
                 code="unknown_connection",
                 where=f"tried in order: Airflow connections (through the operator), {file}, ${variable}",
-                todo=f"define it in Airflow (airflow connections add {name} …) or as {file.name} in the connections folder",
+                todo=f"define it in Airflow (airflow connections add {name} …), or as {file.name} in that folder",
             )
         self._remember(found)
         return found

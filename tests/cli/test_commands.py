@@ -15,7 +15,9 @@ from base_ops.core.spec import known_agents
 
 
 def base_ops(tmp_path: Path, *arguments: str, stdin: str | None = None) -> subprocess.CompletedProcess[str]:
-    environment = {k: v for k, v in os.environ.items() if not k.startswith("BASE_")} | {"BASE_HOME": str(tmp_path / "home")}
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("BASE_")} | {
+        "BASE_HOME": str(tmp_path / "home")
+    }
     command = [sys.executable, "-m", "base_ops.cli", *arguments]
     return subprocess.run(command, input=stdin, capture_output=True, text=True, env=environment, cwd=tmp_path)
 
@@ -57,7 +59,16 @@ def test_run_reads_a_spec_sets_keys_and_writes_the_result(tmp_path: Path) -> Non
     (tmp_path / "in.csv").write_text("a,b\n1,2\n1,2,3\n")
     spec = f"source: {tmp_path}/in.csv\ntarget: {tmp_path}/out.ndjson\n"
     done = base_ops(
-        tmp_path, "run", "data_ingestion.converter", "--spec", "-", "--set", "max_error_share=0.5", "--result", "-", stdin=spec
+        tmp_path,
+        "run",
+        "data_ingestion.converter",
+        "--spec",
+        "-",
+        "--set",
+        "max_error_share=0.5",
+        "--result",
+        "-",
+        stdin=spec,
     )
     assert done.returncode == 3, done.stderr
     result = json.loads(done.stdout.splitlines()[-1])
@@ -76,7 +87,9 @@ def test_run_reads_a_spec_sets_keys_and_writes_the_result(tmp_path: Path) -> Non
         (("demo", "--example", "fx_two_vendor"), 30, "Did you mean 'fx_two_vendors'?"),
     ],
 )
-def test_errors_are_one_clear_text_and_an_exit_code(tmp_path: Path, arguments: tuple[str, ...], code: int, message: str) -> None:
+def test_errors_are_one_clear_text_and_an_exit_code(
+    tmp_path: Path, arguments: tuple[str, ...], code: int, message: str
+) -> None:
     done = base_ops(tmp_path, *arguments, stdin="a: 1\n")
     assert done.returncode == code, done.stderr
     assert message in done.stderr and "Traceback" not in done.stderr
@@ -99,7 +112,18 @@ def test_init_source_writes_a_source_that_is_right_for_the_file(tmp_path: Path) 
 
     (tmp_path / "drop").mkdir()
     (tmp_path / "drop" / "aapl_q.csv").write_text("day;price\n2026-01-05;1.5\n2026-01-06;2.5\n")
-    arguments = ("--id", "quotes", "--kind", "files", "--path", f"{tmp_path}/drop/{{symbol}}_q.csv", "--connection", "-", "--mode", "snapshot")
+    arguments = (
+        "--id",
+        "quotes",
+        "--kind",
+        "files",
+        "--path",
+        f"{tmp_path}/drop/{{symbol}}_q.csv",
+        "--connection",
+        "-",
+        "--mode",
+        "snapshot",
+    )
     done = base_ops(tmp_path, "init", "source", *arguments, "--config-dir", str(tmp_path / "config"))
     assert done.returncode == 0, done.stderr
     file = tmp_path / "config" / "data_ingestion" / "sources" / "quotes.yaml"

@@ -13,6 +13,7 @@ from typing import Any
 
 import polars as pl
 import pytest
+
 from base_ops.core.errors import ConfigError
 from base_ops.core.ids import uuid7
 from base_ops.core.outcomes import Outcome
@@ -86,7 +87,9 @@ def world(tmp_path: Path) -> World:
 
 
 def quotes(*rows: tuple[Any, ...]) -> pl.DataFrame:
-    return pl.DataFrame(rows, schema={"symbol": pl.String, "day": pl.Int64, "bid": pl.Float64, "ask": pl.Float64}, orient="row")
+    return pl.DataFrame(
+        rows, schema={"symbol": pl.String, "day": pl.Int64, "bid": pl.Float64, "ask": pl.Float64}, orient="row"
+    )
 
 
 def two_slices(world: World) -> None:
@@ -137,7 +140,12 @@ def test_records_without_a_key_are_found_in_quarantine(world: World) -> None:
     (quarantine,) = output.steps[0].quarantine
     store = world.context().lake.store
     (row,) = read_quarantine(store, store.path_of(quarantine.uri)).rows(named=True)
-    assert (row["object"], row["line"], row["rule"], row["column"]) == ("landing/fxcm/part-1.csv", 2, "null_key", "symbol")
+    assert (row["object"], row["line"], row["rule"], row["column"]) == (
+        "landing/fxcm/part-1.csv",
+        2,
+        "null_key",
+        "symbol",
+    )
     assert json.loads(row["view"]) == {"symbol": None, "day": 2, "bid": "***", "ask": 9.0}
     log = pl.read_parquet(output.outputs[0].labels["conflicts"]).rows(named=True)
     assert [(r["field"], r["winner_value"], r["loser_value"], r["loser_object"], r["loser_line"]) for r in log] == [
@@ -185,7 +193,11 @@ def test_a_column_that_only_another_slice_has_is_none(world: World) -> None:
     two_slices(world)
     world.stage("fxcm", quotes(("USD", 1, 1.0, 1.0)).with_columns(volume=pl.lit(7)), "USD")
     output = world.merge(fields=[{"fields": ["volume"], "rule": "sum"}])
-    assert [pl.read_parquet_schema(ref.uri).names()[-1] for ref in output.outputs] == ["_src_bid", "_src_bid", "_src_bid"]
+    assert [pl.read_parquet_schema(ref.uri).names()[-1] for ref in output.outputs] == [
+        "_src_bid",
+        "_src_bid",
+        "_src_bid",
+    ]
     assert "volume" in pl.read_parquet_schema(output.outputs[2].uri)
 
 
@@ -233,7 +245,12 @@ def test_files_into_a_folder(world: World, tmp_path: Path) -> None:
     assert pl.read_parquet(target / "part-0.parquet").rows() == [("EUR", 1, 2.0, 2.1, 0), ("EUR", 2, 3.0, 3.1, 1)]
     assert sorted(p.name for p in target.iterdir()) == ["conflicts.parquet", "part-0.parquet", "quarantine"]
     (ref,) = output.outputs
-    assert (ref.kind, ref.rows, ref.uri, output.steps[0].counts.balance()) == ("file", 2, str(target / "part-0.parquet"), 0)
+    assert (ref.kind, ref.rows, ref.uri, output.steps[0].counts.balance()) == (
+        "file",
+        2,
+        str(target / "part-0.parquet"),
+        0,
+    )
     before = (target / "part-0.parquet").read_bytes()
     assert world.merge(**spec).outputs[0].sha256 == ref.sha256 and (target / "part-0.parquet").read_bytes() == before
     with pytest.raises(ConfigError, match="not there"):
@@ -242,7 +259,18 @@ def test_files_into_a_folder(world: World, tmp_path: Path) -> None:
 
 # -- other people's data
 
-COLUMNS = ["bid_open", "bid_high", "bid_low", "bid_close", "bid_size", "ask_open", "ask_high", "ask_low", "ask_close", "ask_size"]
+COLUMNS = [
+    "bid_open",
+    "bid_high",
+    "bid_low",
+    "bid_close",
+    "bid_size",
+    "ask_open",
+    "ask_high",
+    "ask_low",
+    "ask_close",
+    "ask_size",
+]
 
 
 @pytest.mark.corpora
@@ -251,7 +279,12 @@ def test_two_vendors_of_euro_dollar(world: World) -> None:
     for vendor in ("oanda", "fxcm"):
         folder = Path(os.environ["BASE_CORPORA"]) / "market-data-fx-crypto" / "forex" / vendor / "daily"
         with zipfile.ZipFile(folder / "eurusd.zip") as archive, archive.open(archive.namelist()[0]) as file:
-            frame = pl.read_csv(file.read(), has_header=False, new_columns=["time", *COLUMNS], schema_overrides=[pl.String] + [pl.Float64] * 10)
+            frame = pl.read_csv(
+                file.read(),
+                has_header=False,
+                new_columns=["time", *COLUMNS],
+                schema_overrides=[pl.String] + [pl.Float64] * 10,
+            )
         frames[vendor] = frame.with_columns(pl.col("time").str.to_datetime("%Y%m%d %H:%M"))
         world.stage(vendor, frames[vendor])
     output = world.merge(key=["time"], priority=["oanda", "fxcm"], default={"rule": "priority"})

@@ -42,7 +42,7 @@ def test_a_page_does_what_it_says(page: Path, tmp_path: Path) -> None:
             file.write_text(body)
         elif language == "bash" and "norun" not in options:
             done = subprocess.run(
-                ["bash", "-euo", "pipefail", "-c", body],
+                ["bash", "-eu", "-c", body],
                 cwd=tmp_path,
                 env=environment,
                 stdout=subprocess.PIPE,

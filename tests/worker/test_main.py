@@ -26,7 +26,9 @@ def request(tmp_path: Path, *steps: tuple[str, str, dict[str, Any]]) -> Request:
     )
 
 
-def work(tmp_path: Path, asked: Request | str, *, secrets: dict[str, Any] | None = None) -> tuple[int, str, Result | None]:
+def work(
+    tmp_path: Path, asked: Request | str, *, secrets: dict[str, Any] | None = None
+) -> tuple[int, str, Result | None]:
     text = asked if isinstance(asked, str) else asked.model_dump_json()
     command = [sys.executable, "-m", "base_ops.worker", "--request", "-"]
     pipe: list[int] = []

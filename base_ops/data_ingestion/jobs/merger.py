@@ -99,7 +99,13 @@ def _slice(spec: MergerSpec, ctx: Context, name: str, refs: list[DataRef]) -> tu
 
 
 def _publish(
-    spec: MergerSpec, work: Work, name: str, refs: list[DataRef], merged: Merged, step: StepResult, names: dict[str, str]
+    spec: MergerSpec,
+    work: Work,
+    name: str,
+    refs: list[DataRef],
+    merged: Merged,
+    step: StepResult,
+    names: dict[str, str],
 ) -> Manifest:
     conflicts = work.add(work.scratch_file(CONFLICTS), rows=merged.conflict_rows)
     part = work.add(work.scratch_file(PART), rows=merged.rows_out)
@@ -156,7 +162,9 @@ def _account(spec: MergerSpec, merged: Merged, quarantine: Quarantine, began: fl
     )
     step.quarantine = quarantine.finish().get(0, [])
     step.observations = {"conflict_rows": merged.conflict_rows}
-    step.findings = [_finding(c.field, c.rule, c.conflicts, c.overruled, c.wins) for c in merged.conflicts if c.conflicts]
+    step.findings = [
+        _finding(c.field, c.rule, c.conflicts, c.overruled, c.wins) for c in merged.conflicts if c.conflicts
+    ]
     step.events = _events(spec, step)
     step.seconds = round(time.perf_counter() - began, 3)
     return step
@@ -246,7 +254,9 @@ def _stand_alone(spec: MergerSpec, ctx: Context) -> JobOutput:
         failpoint("merge.before_publish")
         store.put(scratch / CONFLICTS, CONFLICTS)
         store.put(scratch / PART, PART)
-    inputs = [DataRef(id=f.id, kind="file", uri=f.uri, name=f.source, source=f.source, sequence=f.sequence) for f in files]
+    inputs = [
+        DataRef(id=f.id, kind="file", uri=f.uri, name=f.source, source=f.source, sequence=f.sequence) for f in files
+    ]
     lineage = Lineage(inputs=sorted(spec.inputs), outputs=[spec.dataset], columns=list(merged.columns))
     return JobOutput(steps=[step], outputs=[reference], inputs=inputs, lineage=lineage)
 

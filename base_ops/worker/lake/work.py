@@ -14,6 +14,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from pydantic import Field
+
 from base_ops.core.ids import check_name
 from base_ops.core.protocol import ColumnLineage, DataRef, Document, StepResult, check_balance
 from base_ops.worker.failpoints import failpoint
@@ -41,7 +43,7 @@ class Manifest(Document):
     outputs: list[DataRef]
     steps: list[StepResult]
     inputs: list[str]
-    columns: list[ColumnLineage] = []
+    columns: list[ColumnLineage] = Field(default_factory=list)
 
 
 @dataclass

@@ -23,6 +23,7 @@ import numpy as np
 import polars as pl
 import pyarrow.parquet as pq
 
+from base_ops.data_ingestion.specs import MergerSpec
 from base_ops.worker.merge.decisions import Decision
 from base_ops.worker.merge.files import ARRIVAL, SOURCE, Inputs
 from base_ops.worker.secrets import MASK
@@ -67,17 +68,17 @@ class ConflictLog:
         self,
         path: Path,
         inputs: Inputs,
-        key: Sequence[str],
+        spec: MergerSpec,
         decisions: Sequence[Decision],
         arrival: Arrival,
         sensitive: Collection[str] = (),
     ) -> None:
-        self._criteria = {d.by for d in decisions if d.by}
-        ruled = [(name, d) for d in decisions for name in d.fields if name not in self._criteria]
+        criteria = {item.by for item in (*spec.fields, *([spec.default] if spec.default else []))}
+        ruled = [(name, d) for d in decisions for name in d.fields if name not in criteria]
         self.fields = {name: FieldConflicts(name, decision.rule) for name, decision in ruled}
         self.rows = 0
         self._arrival, self._sensitive = arrival, frozenset(sensitive)
-        self._key = {name: f"{name}_key" if name in DETAILS else name for name in key}
+        self._key = {name: f"{name}_key" if name in DETAILS else name for name in spec.key}
         self._sources = pl.Series(inputs.sources, dtype=pl.Enum(inputs.sources))
         self._uris = pl.Enum(list(dict.fromkeys(f.file.uri for f in inputs.files)))
         words = {"field": pl.Enum(list(self.fields)), "rule": pl.Enum(sorted({d.rule for d in decisions}))}
@@ -94,7 +95,9 @@ class ConflictLog:
     def __enter__(self) -> ConflictLog:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         if kind is None:
             self._flush(0)
         self._writer.close()
@@ -115,7 +118,14 @@ class ConflictLog:
                 self._compare(decision, name, said, group, suspects.rows, value.gather(group), decided.source[group])
 
     def _compare(
-        self, decision: Decision, name: str, said: pl.DataFrame, group: Index, rows: Index, won: pl.Series, winner: Index
+        self,
+        decision: Decision,
+        name: str,
+        said: pl.DataFrame,
+        group: Index,
+        rows: Index,
+        won: pl.Series,
+        winner: Index,
     ) -> None:
         """Note the rows of the suspect groups whose value of a field was overruled."""
         pair = pl.DataFrame({"said": said[name], "won": won, "group": group})
@@ -191,7 +201,9 @@ def as_text(values: pl.Series) -> pl.Series:
 
 def _suspects(frame: pl.DataFrame, fields: Sequence[str], taking: Groups, *, nulls_win: bool) -> Groups | None:
     """The rows of all groups that may hold a conflict: neighbours differ. None: no group does."""
-    rows = frame.select(fields) if len(taking.rows) == frame.height else frame.select(pl.col(*fields).gather(taking.rows))
+    rows = (
+        frame.select(fields) if len(taking.rows) == frame.height else frame.select(pl.col(*fields).gather(taking.rows))
+    )
     differs = pl.any_horizontal(_neighbours_differ(rows[name], nulls_win) for name in fields).fill_null(False)
     found = rows.select(differs.alias("found"))["found"].to_numpy(writable=True)
     found[taking.starts] = False
@@ -207,7 +219,9 @@ def _neighbours_differ(values: pl.Series, nulls_win: bool) -> pl.Expr:
     column = pl.col(values.name)
     if values.null_count() == 0:
         return column != column.shift()
-    return column.ne_missing(column.shift()) if nulls_win else (column != column.forward_fill().shift()).fill_null(False)
+    return (
+        column.ne_missing(column.shift()) if nulls_win else (column != column.forward_fill().shift()).fill_null(False)
+    )
 
 
 def _differ(left: pl.Expr, right: pl.Expr, dtype: pl.DataType, tolerance: float) -> pl.Expr:

@@ -124,7 +124,10 @@ def _weights(item: MergeFieldSpec, spec: MergerSpec, inputs: Inputs) -> tuple[fl
         return ()
     if item.by in inputs.schema and not inputs.schema[item.by].is_numeric():
         raise ConfigError(
-            f"The column {item.by!r} cannot weigh records", code="not_numeric", expected="numbers", found=str(inputs.schema[item.by])
+            f"The column {item.by!r} cannot weigh records",
+            code="not_numeric",
+            expected="numbers",
+            found=str(inputs.schema[item.by]),
         )
     return tuple(spec.weights.get(source, 1.0) for source in inputs.sources)
 
@@ -139,7 +142,7 @@ def _expression(item: MergeFieldSpec, spec: MergerSpec, inputs: Inputs, dtype: p
         return None
     from base_ops.worker.expressions import compile_expression  # brings sqlglot
 
-    schema = pl.Schema({source: dtype for source in _known_sources(spec, inputs)})
+    schema = pl.Schema(dict.fromkeys(_known_sources(spec, inputs), dtype))
     value = compile_expression(item.expression, schema)
     made = pl.LazyFrame(schema=schema).select(value.alias("v")).collect_schema()["v"]
     if made == pl.Null:
@@ -168,5 +171,5 @@ def _dtype(item: MergeFieldSpec, name: str, spec: MergerSpec, inputs: Inputs) ->
     value = _expression(item, spec, inputs, dtype)
     if value is None:
         return dtype
-    schema = pl.Schema({source: dtype for source in _known_sources(spec, inputs)})
+    schema = pl.Schema(dict.fromkeys(_known_sources(spec, inputs), dtype))
     return pl.LazyFrame(schema=schema).select(value.alias("v")).collect_schema()["v"]

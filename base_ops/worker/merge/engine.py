@@ -77,7 +77,7 @@ def merge(
     arrival = Arrival.of(inputs)
     failpoint("merge.before_read")
     with (
-        ConflictLog(scratch / CONFLICTS, inputs, spec.key, decisions, arrival, sensitive) as log,
+        ConflictLog(scratch / CONFLICTS, inputs, spec, decisions, arrival, sensitive) as log,
         session(inputs, scratch, memory_limit_mb, threads) as connection,
     ):
         kernel = Kernel(inputs, spec.key, decisions, log, lineage=spec.lineage)
@@ -114,7 +114,10 @@ def _set_aside(inputs: Inputs, spec: MergerSpec, quarantine: Quarantine, sensiti
         keys = [name for name in spec.key if name in fact.may_be_null]
         if not keys:
             continue
-        checks = [Check(NULL_KEY, pl.lit(True), f"the key column {name} is null: the record names nothing", name) for name in keys]
+        checks = [
+            Check(NULL_KEY, pl.lit(True), f"the key column {name} is null: the record names nothing", name)
+            for name in keys
+        ]
         lacking = pl.any_horizontal(pl.col(fact.origin[name]).is_null() for name in keys)
         rows = pl.scan_parquet(fact.file.path, row_index_name=None if fact.has_pointer else POINTER, row_index_offset=1)
         for batch in rows.filter(lacking).collect_batches(chunk_size=50_000, maintain_order=True):
@@ -127,7 +130,9 @@ def _set_aside(inputs: Inputs, spec: MergerSpec, quarantine: Quarantine, sensiti
 def _shown(rows: pl.DataFrame, fact: FileFacts, sensitive: Collection[str]) -> pl.DataFrame:
     """Rows under the names of the merged dataset, so that policy finds a column by either of its names."""
     masked = [pl.lit(MASK).alias(old) for old in fact.origin.values() if old in sensitive]
-    return rows.with_columns(*masked, pl.col(POINTER).cast(pl.Int64)).rename({old: new for new, old in fact.origin.items()})
+    return rows.with_columns(*masked, pl.col(POINTER).cast(pl.Int64)).rename(
+        {old: new for new, old in fact.origin.items()}
+    )
 
 
 def _column_lineage(inputs: Inputs, decisions: Sequence[Decision], spec: MergerSpec) -> tuple[ColumnLineage, ...]:
@@ -138,6 +143,10 @@ def _column_lineage(inputs: Inputs, decisions: Sequence[Decision], spec: MergerS
         made.append(ColumnLineage(column=name, inputs=list(origins), transformation=rules.get(name, "identity")))
     if spec.lineage:
         for decision in decisions:
-            by = [(source, column) for name in decision.fields for source, column in made[list(inputs.schema).index(name)].inputs]
+            by = [
+                (source, column)
+                for name in decision.fields
+                for source, column in made[list(inputs.schema).index(name)].inputs
+            ]
             made.append(ColumnLineage(column=decision.lineage, inputs=by, transformation="lineage"))
     return tuple(made)

@@ -43,7 +43,9 @@ class FileFacts:
 
     file: SourceFile
     rows: int
-    bytes: int
+    text_columns: int
+    text_bytes: int
+    """Unpacked, of the columns without a fixed width, as far as the footer tells."""
     schema: dict[str, pl.DataType]
     """By the names of the merged dataset, without POINTER."""
     origin: dict[str, str]
@@ -119,7 +121,14 @@ def inspect(
         shape = (tuple(fact.schema.items()), tuple(fact.origin.items()), fact.has_pointer)
         branches.setdefault((sources.index(fact.file.source), shape), []).append(index)
     made = tuple(
-        Branch(number, source, tuple(indexes), facts[indexes[0]].schema, facts[indexes[0]].origin, facts[indexes[0]].has_pointer)
+        Branch(
+            number,
+            source,
+            tuple(indexes),
+            facts[indexes[0]].schema,
+            facts[indexes[0]].origin,
+            facts[indexes[0]].has_pointer,
+        )
         for number, ((source, _), indexes) in enumerate(branches.items())
     )
     columns = [*key, *dict.fromkeys(c for f in facts for c in f.schema if c not in key)]
@@ -134,7 +143,9 @@ def _facts(file: SourceFile, rename: dict[str, str], key: Sequence[str]) -> File
     except (pa.ArrowException, OSError) as error:
         if isinstance(error, FileNotFoundError):
             raise
-        raise BadInput("A file to merge is not readable Parquet", code="bad_parquet", where=file.uri, found=str(error)) from None
+        raise BadInput(
+            "A file to merge is not readable Parquet", code="bad_parquet", where=file.uri, found=str(error)
+        ) from None
     raw = pl.DataFrame(pl.from_arrow(arrow.empty_table())).schema
     folded = [name.lower() for name in raw]
     if len(set(folded)) < len(folded) or any(name in _RESERVED for name in folded):
@@ -148,7 +159,9 @@ def _facts(file: SourceFile, rename: dict[str, str], key: Sequence[str]) -> File
     names = {name: rename.get(name, name) for name in raw if name != POINTER}
     if len(set(names.values())) < len(names):
         raise ConfigError(
-            f"rename gives two columns of {file.source} one name", code="rename_clash", where=f"spec.rename.{file.source}"
+            f"rename gives two columns of {file.source} one name",
+            code="rename_clash",
+            where=f"spec.rename.{file.source}",
         )
     for column in key:
         if column not in names.values():
@@ -164,7 +177,8 @@ def _facts(file: SourceFile, rename: dict[str, str], key: Sequence[str]) -> File
     return FileFacts(
         file=file,
         rows=footer.num_rows,
-        bytes=file.path.stat().st_size,
+        text_columns=sum(dtype.is_nested() or dtype in (pl.String, pl.Binary) for dtype in raw.values()),
+        text_bytes=_text_bytes(footer),
         schema={new: _plain(raw[old], new, file.uri) for old, new in names.items()},
         origin={new: old for old, new in names.items()},
         has_pointer=POINTER in raw and raw[POINTER].is_integer(),
@@ -192,6 +206,12 @@ def _statistics(footer: Any) -> dict[str, tuple[int | None, tuple[int, int] | No
         name = footer.schema.column(position).path
         found[name] = (nulls, (min(least, default=0), max(least, default=0)) if known else None)
     return found
+
+
+def _text_bytes(footer: Any) -> int:
+    columns = [c for c in range(footer.num_columns) if footer.schema.column(c).physical_type == "BYTE_ARRAY"]
+    groups = range(footer.num_row_groups)
+    return sum(footer.row_group(g).column(c).total_uncompressed_size for g in groups for c in columns)
 
 
 def _plain(dtype: pl.DataType, column: str, where: str) -> pl.DataType:
@@ -253,7 +273,7 @@ def widen(left: pl.DataType, right: pl.DataType) -> pl.DataType | None:
         return right
     if left.is_integer() and right.is_integer():
         return _widen_integers(left, right)
-    if left.is_float() and (right.is_float() or right.is_integer()) or left.is_integer() and right.is_float():
+    if (left.is_float() and (right.is_float() or right.is_integer())) or (left.is_integer() and right.is_float()):
         return pl.Float64()
     if isinstance(left, pl.Datetime) and isinstance(right, pl.Datetime):
         return _widen_times(left, right)

@@ -63,7 +63,9 @@ class Decided:
 class Kernel:
     """Decides batch after batch."""
 
-    def __init__(self, inputs: Inputs, key: Sequence[str], decisions: Sequence[Decision], log: ConflictLog, *, lineage: bool) -> None:
+    def __init__(
+        self, inputs: Inputs, key: Sequence[str], decisions: Sequence[Decision], log: ConflictLog, *, lineage: bool
+    ) -> None:
         self.inputs, self.key, self.decisions, self.log, self.lineage = inputs, list(key), decisions, log, lineage
         self.rows_in = self.rows_out = 0
 
@@ -87,7 +89,11 @@ class Kernel:
         marks: dict[str, pl.Series] = {}
         for decision in self.decisions:
             taking = self._takers(decision, batch)
-            decided = self._record(decision, taking, batch) if decision.takes_record else self._derived(decision, taking, batch)
+            decided = (
+                self._record(decision, taking, batch)
+                if decision.takes_record
+                else self._derived(decision, taking, batch)
+            )
             columns.update(zip(decision.fields, decided.values, strict=True))
             marks[decision.lineage] = _with_nulls(decided.source, decided.silent)
             self.log.add(decision, batch, taking, decided)

@@ -21,8 +21,12 @@ from base_ops.worker.merge.kernel import Batch
 
 _CHUNK_ROWS = 122_880
 _BATCH_ROWS, _BATCH_BYTES = 240_000, 32 << 20
-_RESERVED_MB = 400
-"""Left to the rest of the process: batches on their way, the writer's row groups."""
+_RESERVED_MB = 500
+"""Left to the rest of the process: batches on their way, the writer's row groups, what the engine does not count."""
+_ROW_BYTES, _VALUE_BYTES, _TEXT_BYTES = 40, 8, 16
+"""Of a sorted row: beside its values (sort key, order, header), per value of fixed width, per text (short ones within)."""
+_HEADROOM = 1.45
+"""The engine begins to spill when this many times what it sorts does not fit its limit."""
 
 
 @dataclass(frozen=True)
@@ -60,9 +64,14 @@ class Arrival:
         entries = sorted({f.file.sequence for f in self.inputs.files})
         low = self.file_bits + self.row_bits
         bases = [
-            (entries.index(self.inputs.files[i].file.sequence) << (low + self.line_bits)) | (i << self.row_bits) for i in branch.files
+            (entries.index(self.inputs.files[i].file.sequence) << (low + self.line_bits)) | (i << self.row_bits)
+            for i in branch.files
         ]
-        base = f"{bases[0]}::{kind}" if len(bases) == 1 else f"([{', '.join(map(str, bases))}]::{kind}[])[file_index::BIGINT + 1]"
+        base = (
+            f"{bases[0]}::{kind}"
+            if len(bases) == 1
+            else f"([{', '.join(map(str, bases))}]::{kind}[])[file_index::BIGINT + 1]"
+        )
         line = f"least(greatest(coalesce({_name(POINTER)}, 0), 0), {(1 << self.line_bits) - 1})"
         if not branch.has_pointer:
             line = "(file_row_number + 1)"
@@ -92,7 +101,7 @@ def session(inputs: Inputs, scratch: Path, memory_limit_mb: int, threads: int) -
     spill = scratch / "spill"
     spill.mkdir(exist_ok=True)
     settings = {
-        "memory_limit": f"{max(memory_limit_mb - _RESERVED_MB, 64)}MiB",
+        "memory_limit": f"{_limit_mb(inputs, memory_limit_mb)}MiB",
         "temp_directory": str(spill),
         "preserve_insertion_order": False,
         "TimeZone": "UTC",
@@ -108,6 +117,16 @@ def session(inputs: Inputs, scratch: Path, memory_limit_mb: int, threads: int) -
         for name, value in settings.items():
             connection.execute(f"SET {name} = {_literal(value)}")
         yield connection
+
+
+def _limit_mb(inputs: Inputs, memory_limit_mb: int) -> int:
+    """The engine's limit. Where all rows fit, high enough for it not to spill; else what leaves room for the rest."""
+    room = max(memory_limit_mb - _RESERVED_MB, 64)
+    texts = max(f.text_columns for f in inputs.files)
+    row = _ROW_BYTES + _VALUE_BYTES * (len(inputs.schema) - texts) + _TEXT_BYTES * texts
+    long_texts = sum(f.text_bytes for f in inputs.files if f.text_bytes > 12 * f.rows * f.text_columns)
+    needed = (inputs.rows * row + long_texts) >> 20
+    return max(room, int(needed * _HEADROOM)) if needed <= room else room
 
 
 def sorted_rows(connection: Any, inputs: Inputs, key: Sequence[str], arrival: Arrival) -> Any:
@@ -129,7 +148,9 @@ def _short_names(inputs: Inputs) -> dict[str, str]:
     return {name: f"c{number}" for number, name in enumerate(inputs.schema)}
 
 
-def batches(reader: Any, inputs: Inputs, key: Sequence[str], arrival: Arrival, *, with_entries: bool) -> Iterator[Batch]:
+def batches(
+    reader: Any, inputs: Inputs, key: Sequence[str], arrival: Arrival, *, with_entries: bool
+) -> Iterator[Batch]:
     """The rows of `sorted_rows` in batches of whole groups."""
     back = {short: name for name, short in _short_names(inputs).items()}
     beside = {SOURCE: pl.UInt8(), **({BRANCH: pl.UInt16()} if inputs.uneven else {}), ARRIVAL: arrival.dtype}
@@ -190,7 +211,11 @@ def _column(name: str, branch: Branch, inputs: Inputs) -> str:
     column = _name(branch.origin[name])
     if target.is_float():
         column = f"({column} + 0)"  # -0.0 and 0.0 are one key, and no conflict
-    return column if branch.schema[name] == target and not target.is_float() else f"CAST({column} AS {duckdb_type(target)})"
+    return (
+        column
+        if branch.schema[name] == target and not target.is_float()
+        else f"CAST({column} AS {duckdb_type(target)})"
+    )
 
 
 _TYPES = {

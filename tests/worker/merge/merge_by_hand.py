@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import polars as pl
+
 from base_ops.data_ingestion.specs import RECORD_RULES, MergeFieldSpec, MergerSpec
 from base_ops.worker.merge import SourceFile
 
@@ -167,5 +168,7 @@ def _derive(left: list[Record], item: MergeFieldSpec, name: str, spec: MergerSpe
         x, y, z = (latest.get(s) for s in "xyz")
         return y if y is not None else x + z if x is not None and z is not None else x
     weights = [r.get(item.by) or 0 if item.by else spec.weights.get(r.table.source, 1.0) for r in left]
-    usable = [(w, r.get(name)) for w, r in zip(weights, left, strict=True) if w > 0] or [(1.0, r.get(name)) for r in left]
+    usable = [(w, r.get(name)) for w, r in zip(weights, left, strict=True) if w > 0] or [
+        (1.0, r.get(name)) for r in left
+    ]
     return sum(w * v for w, v in usable) / sum(w for w, _ in usable)

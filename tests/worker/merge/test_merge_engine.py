@@ -11,6 +11,7 @@ from typing import Any
 import duckdb
 import polars as pl
 import pytest
+
 from base_ops.core.errors import BadInput, BaseOpsError, ConfigError
 from base_ops.data_ingestion.specs import MergerSpec
 from base_ops.worker.lake.quarantine import Quarantine, read_quarantine
@@ -109,7 +110,9 @@ def test_widening(left: pl.DataType, right: pl.DataType, common: pl.DataType | N
 
 def test_widened_values_are_exact(merge_frames: MergeFrames) -> None:
     frames = {
-        "x": pl.DataFrame({"k": pl.Series([1], dtype=pl.Int32), "v": [2**53], "u": pl.Series([2**64 - 1], dtype=pl.UInt64)}),
+        "x": pl.DataFrame(
+            {"k": pl.Series([1], dtype=pl.Int32), "v": [2**53], "u": pl.Series([2**64 - 1], dtype=pl.UInt64)}
+        ),
         "y": pl.DataFrame({"k": pl.Series([2], dtype=pl.Int64), "v": [0.5], "u": [-1]}),
     }
     rows, _, _ = merge_frames(frames)
@@ -121,7 +124,9 @@ def test_what_cannot_have_one_type_is_refused_naming_both(wrong: pl.Series, merg
     with pytest.raises(BadInput) as caught:
         merge_frames({"oanda": pl.DataFrame({"k": [1], "v": [0.5]}), "fxcm": pl.DataFrame({"k": [1], "v": wrong})})
     assert caught.value.code == "incompatible_types"
-    assert "fxcm" in caught.value.text() and "Float64" in caught.value.text() and str(wrong.dtype) in caught.value.text()
+    assert (
+        "fxcm" in caught.value.text() and "Float64" in caught.value.text() and str(wrong.dtype) in caught.value.text()
+    )
 
 
 # -- names and pointers
@@ -180,7 +185,10 @@ def test_rename_per_source(merge_frames: MergeFrames) -> None:
         ({"fields": [{"fields": ["v"], "rule": "weighted_average", "by": "s"}]}, "not_numeric"),
         ({"fields": [{"fields": ["v"], "rule": "expression", "expression": "coalesce(x, nosuch)"}]}, "unknown_column"),
         ({"fields": [{"fields": ["v"], "rule": "expression", "expression": "(select 1)"}]}, "unknown_token"),
-        ({"fields": [{"fields": ["v"], "rule": "expression", "expression": "read_text('/etc/passwd')"}]}, "unknown_token"),
+        (
+            {"fields": [{"fields": ["v"], "rule": "expression", "expression": "read_text('/etc/passwd')"}]},
+            "unknown_token",
+        ),
         ({"rename": {"x": {"s": "_src_v"}}, "fields": [{"fields": ["v"], "rule": "max"}]}, "reserved_column"),
     ],
 )
@@ -270,7 +278,9 @@ def test_an_expression_may_name_a_source_that_sent_nothing(merge_frames: MergeFr
     rows, log, _ = merge_frames(
         {"a": pl.DataFrame({"k": [1], "v": [4]}), "b": pl.DataFrame({"k": [1], "v": [7]})},
         priority=["away"],
-        fields=[{"fields": ["v"], "rule": "expression", "expression": 'case when a > 3 then coalesce("away", b * 2) end'}],
+        fields=[
+            {"fields": ["v"], "rule": "expression", "expression": 'case when a > 3 then coalesce("away", b * 2) end'}
+        ],
     )
     assert rows["v"].to_list() == [14]
     assert log.select("winner_source", "winner_value", "loser_value").rows() == [(None, "14", "4"), (None, "14", "7")]
@@ -278,7 +288,9 @@ def test_an_expression_may_name_a_source_that_sent_nothing(merge_frames: MergeFr
 
 def test_conflicts_show_what_a_person_can_read_and_no_secret(merge_frames: MergeFrames) -> None:
     frames = {
-        "a": pl.DataFrame({"k": [1], "mail": ["old@x"], "raw": [b"\x01"], "tags": [["p"]], "n": pl.Series([None], dtype=pl.Int64)}),
+        "a": pl.DataFrame(
+            {"k": [1], "mail": ["old@x"], "raw": [b"\x01"], "tags": [["p"]], "n": pl.Series([None], dtype=pl.Int64)}
+        ),
         "b": pl.DataFrame({"k": [1], "mail": ["new@x"], "raw": [b"\x02"], "tags": [["q"]], "n": [5]}),
     }
     _, log, _ = merge_frames(frames, sensitive=("mail",), priority=["a"], default={"rule": "priority"})

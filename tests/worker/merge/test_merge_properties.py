@@ -11,13 +11,14 @@ from typing import Any
 
 import polars as pl
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from merge_by_hand import TYPES, Table, by_hand
+
 from base_ops.data_ingestion.specs import MergerSpec
 from base_ops.worker.lake.quarantine import Quarantine
 from base_ops.worker.lake.store import Store
 from base_ops.worker.merge import CONFLICTS, PART, Merged, SourceFile, merge, rows
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from merge_by_hand import TYPES, Table, by_hand
 
 SOURCES = ("x", "y", "z")
 VALUES: dict[str, st.SearchStrategy[Any]] = {
@@ -112,7 +113,8 @@ def test_as_by_hand(files: list[Table], spec: MergerSpec) -> None:
             assert row[name] == (value if exact or value is None else pytest.approx(value, rel=1e-12)), name
             assert row[done.lineage[name]] == expected.sources[key][name], name
     found = {
-        (tuple(r[k] for k in spec.key), r["field"], r["loser_object"], r["loser_line"]) for r in log.iter_rows(named=True)
+        (tuple(r[k] for k in spec.key), r["field"], r["loser_object"], r["loser_line"])
+        for r in log.iter_rows(named=True)
     }
     assert found == expected.conflicts
     assert sum(c.overruled for c in done.conflicts) == log.height == done.conflict_rows
@@ -175,7 +177,9 @@ def test_batches_threads_and_spilling_are_without_effect(tmp_path: Path, monkeyp
         monkeypatch.setattr(rows, "_BATCH_ROWS", batch)
         with tempfile.TemporaryDirectory() as folder:
             quarantine = Quarantine(Store(folder), "q", Path(folder), [])
-            done = merge(files, spec, Path(folder), quarantine, threads=threads, memory_limit_mb=1400 if threads == 2 else 1)
+            done = merge(
+                files, spec, Path(folder), quarantine, threads=threads, memory_limit_mb=1400 if threads == 2 else 1
+            )
             assert done.rows_out == 30_011 and done.conflict_rows > 1000
             seen.add(tuple(digest(Path(folder))))
     assert len(seen) == 1
