@@ -86,7 +86,7 @@ def _list(store: Store) -> None:
         records = read_quarantine(store, folder)
         _, dataset, key, _ = folder.split("/")
         rules = ", ".join(f"{n} × {rule}" for rule, n in sorted(records["rule"].value_counts().rows()))
-        rows.append((key[:12], dataset, records.height, rules, str(records["object"][0]).rpartition("/lake/")[2]))
+        rows.append((key[:12], dataset, int(records["records"].sum()), rules, str(records["object"][0]).rpartition("/lake/")[2]))
     table("Quarantine", ("id", "dataset", "records", "rules", "object"), rows, numbers=("records",))
 
 

@@ -76,7 +76,7 @@ def run(request: Request, settings: Settings, piped: Mapping[str, Any] | None = 
     except BaseException as error:
         if isinstance(error, (KeyboardInterrupt, SystemExit, GeneratorExit)):
             raise
-        known = classify(error)
+        known = complete(classify(error), request)
         result.status = known.outcome
         result.error = ErrorInfo.of(known)
         result.error = ErrorInfo.model_validate_json(secrets.mask(result.error.model_dump_json()))
@@ -92,7 +92,7 @@ def run(request: Request, settings: Settings, piped: Mapping[str, Any] | None = 
             lake.store.write(lake.store.path_of(request.result_uri), result.model_dump_json(indent=1).encode())
         except (OSError, BaseOpsError) as error:
             log.error("The Result cannot be written to %s: %s", request.result_uri, error)
-            result.status = Outcome.TRANSIENT
+            result.status = error.outcome if isinstance(error, BaseOpsError) else Outcome.TRANSIENT
         failpoint("result.after")
     if settings.failpoint == "record":
         log.info("failpoints passed: %s", " ".join(sorted(failpoints.seen)))
@@ -180,6 +180,22 @@ def classify(error: BaseException) -> BaseOpsError:
     if isinstance(error, OSError):
         return Transient(f"The system failed an operation: {error}", code="os_error")
     return BaseOpsError(f"{name}: {error}", code="bug", todo="report it; the log has the traceback")
+
+
+_TODO = {
+    Outcome.BAD_INPUT: "have the input corrected at its source; the same input will fail again",
+    Outcome.TRANSIENT: "try again later; if it stays, look at what is named here",
+    Outcome.CONFIG_ERROR: "correct what is named here",
+    Outcome.DENIED: "check the credentials and rights",
+    Outcome.BUG: "report it; the log has the traceback",
+}
+
+
+def complete(error: BaseOpsError, request: Request) -> BaseOpsError:
+    """An error always says where and what to do: what was left out where it was raised, its kind tells."""
+    error.where = error.where or ", ".join(step.agent for step in request.steps)
+    error.todo = error.todo or _TODO[error.outcome]
+    return error
 
 
 def process_age_s() -> float:

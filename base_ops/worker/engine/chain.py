@@ -101,6 +101,7 @@ class Chain:
             try:
                 manifest, was_there = self._unit(item)
             except BadInput as error:  # the other inputs go on; the task still fails at its end
+                error.where = error.where or item.ref.name or item.ref.uri
                 failures.append((item.ref.name or item.ref.uri, error))
                 self.ctx.log.error("%s: %s", item.ref.name, error.text())
                 continue

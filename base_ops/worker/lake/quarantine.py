@@ -3,12 +3,14 @@
     quarantine/<dataset>/<commit key>/<attempt>/part-<n>.parquet
 
 Columns: object (string, URI of what was read), line (int64, 1-based line or record number), byte_start and
-byte_end (int64, in the unwrapped object, null where unknown), rule, column, reason (strings), view (string:
-JSON of the record, or its raw text, sensitive columns masked). The raw bytes stay in the landing zone.
+byte_end (int64, in the unwrapped object, null where unknown), records (int64: how many this row stands for; more
+than one only where a file is nothing but damage), rule, column, reason (strings), view (string: JSON of the record,
+or its raw text, sensitive columns masked). The raw bytes stay in the landing zone.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -26,12 +28,14 @@ SCHEMA = pl.Schema(
         "line": pl.Int64,
         "byte_start": pl.Int64,
         "byte_end": pl.Int64,
+        "records": pl.Int64,
         "rule": pl.String,
         "column": pl.String,
         "reason": pl.String,
         "view": pl.String,
     }
 )
+_QUOTED = re.compile(r"'(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\"")
 _ROWS_PER_PART = 100_000
 _VIEW_BYTES = 512
 
@@ -56,7 +60,17 @@ class Quarantine:
     def add_refused(self, step: int, object_uri: str, refused: Iterable[Rejected]) -> None:
         """Records a reader refused. Their raw text is shown only where no column is sensitive."""
         rows = [
-            (object_uri, r.line, r.byte_start, r.byte_end, r.rule, r.column, r.reason, self._raw_view(r.raw))
+            (
+                object_uri,
+                r.line,
+                r.byte_start,
+                r.byte_end,
+                r.records,
+                r.rule,
+                r.column,
+                self._reason(r),
+                self._raw_view(r.raw),
+            )
             for r in refused
         ]
         if rows:
@@ -91,6 +105,7 @@ class Quarantine:
             pl.col(POINTER).alias("line"),
             pl.lit(None, pl.Int64).alias("byte_start"),
             pl.lit(None, pl.Int64).alias("byte_end"),
+            pl.lit(1, pl.Int64).alias("records"),
             pl.struct(*shown).struct.json_encode().alias("view"),
         ).with_columns(record["rule"], record["column"], reasons)
         self._add(step, frame.select(list(SCHEMA)).cast(SCHEMA))
@@ -104,7 +119,7 @@ class Quarantine:
         return refs
 
     def _add(self, step: int, frame: pl.DataFrame) -> None:
-        for rule, rows, reason in frame.group_by("rule").agg(pl.len(), pl.col("reason").first()).rows():
+        for rule, rows, reason in frame.group_by("rule").agg(pl.col("records").sum(), pl.col("reason").first()).rows():
             before, known = self._rules.get((step, rule), (0, reason))
             self._rules[step, rule] = (before + rows, known)
         self._pending.append(frame)
@@ -118,9 +133,15 @@ class Quarantine:
         part = self._scratch / f"quarantine-{self._parts}.parquet"
         pl.concat(self._pending).write_parquet(part)
         failpoint("quarantine.before_put")
-        self._store.put(part, f"{self.folder}/part-{self._parts}.parquet")
+        self._store.put(part, f"{self.folder}/part-{self._parts:05d}.parquet")
         self._parts += 1
         self._pending, self._pending_rows = [], 0
+
+    def _reason(self, refused: Rejected) -> str:
+        """Reasons may quote a cell; not one of a sensitive column, nor one of which the column is not known."""
+        if self._sensitive and (refused.column in self._sensitive or not refused.column):
+            return _QUOTED.sub(repr(MASK), refused.reason)
+        return refused.reason
 
     def _raw_view(self, raw: bytes) -> str:
         if self._sensitive:

@@ -7,7 +7,7 @@ values (weighted_average, sum, expression) it is one if those differ among thems
 Columns of conflicts.parquet: the key columns (one that bears a name below gets the suffix `_key`); field, rule;
 winner_source (null: derived from several), winner_value (text, null: no value); loser_source, loser_value (text),
 loser_object (the object the losing record was read from), loser_line (its line or record number there).
-Values of sensitive columns are masked. Sorted by key, field, source, latest arrival first.
+Values of sensitive columns are masked. Sorted by key and field.
 """
 
 from __future__ import annotations

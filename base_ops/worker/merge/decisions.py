@@ -11,8 +11,24 @@ from base_ops.core.errors import BadInput, ConfigError, did_you_mean
 from base_ops.data_ingestion.specs import RECORD_RULES, FieldRule, MergeFieldSpec, MergerSpec
 from base_ops.worker.merge.files import Inputs
 
+_DERIVED = ("weighted_average", "sum", "expression")
 LINEAGE = "_src_"
 """Prefix of the columns that name the winning source by its number in the list of sources."""
+
+
+ENTRY = "//entry"
+"""Stands for the order of landing, where a rule orders by arrival."""
+
+
+@dataclass(frozen=True)
+class Order:
+    """What lets one record win over another: a criterion, then the better source, then arrival."""
+
+    column: str | None = None
+    """A column, nulls last; or ENTRY. None: priority alone."""
+    largest: bool = True
+    earliest: bool = False
+    """Of records of one source that the criterion leaves, the earliest wins; otherwise the latest."""
 
 
 @dataclass(frozen=True)
@@ -22,7 +38,8 @@ class Decision:
     fields: tuple[str, ...]
     rule: FieldRule
     by: str | None
-    """A column that none of these files has is null throughout."""
+    """Column of weights; None: none, or by source."""
+    order: Order
     skip_nulls: bool
     """A record without a value is no candidate."""
     tolerance: float
@@ -39,7 +56,7 @@ class Decision:
 
     @property
     def takes_record(self) -> bool:
-        return self.rule in (*RECORD_RULES, "min", "max")
+        return self.rule not in _DERIVED
 
     @property
     def lineage(self) -> str:
@@ -83,6 +100,15 @@ def decide(spec: MergerSpec, inputs: Inputs) -> tuple[Decision, ...]:
     return tuple(decisions)
 
 
+def main_order(decisions: Sequence[Decision]) -> Order:
+    """The order that decides most fields: rows sorted by it need no search for the winner."""
+    sizes: dict[Order, int] = {Order(): 0}
+    for decision in decisions:
+        if decision.rule in RECORD_RULES:
+            sizes[decision.order] = sizes.get(decision.order, 0) + len(decision.fields)
+    return max(sizes, key=lambda order: sizes[order])
+
+
 def check_names(spec: MergerSpec, columns: Sequence[str], sources: Sequence[str]) -> None:
     """Refuse names in the spec that nothing in all inputs of the job bears.
 
@@ -108,7 +134,8 @@ def _decision(
     return Decision(
         fields=fields,
         rule=item.rule,
-        by=item.by,
+        by=item.by if item.by in inputs.schema else None,
+        order=_order(item, fields[0], inputs),
         skip_nulls=item.rule not in RECORD_RULES or (item.ignore_nulls and not together),
         tolerance=item.tolerance,
         takers=frozenset.union(*having),
@@ -117,6 +144,22 @@ def _decision(
         value=_expression(item, spec, inputs, inputs.schema[fields[0]]),
         dtypes=tuple(_dtype(item, name, spec, inputs) for name in fields),
     )
+
+
+def _order(item: MergeFieldSpec, field: str, inputs: Inputs) -> Order:
+    """A column that none of these files has orders nothing."""
+    earliest = item.rule == "first_write_wins"
+    column = {"priority": None, "min": field, "max": field}.get(item.rule, item.by or ENTRY)
+    if column is not None and column != ENTRY and column not in inputs.schema:
+        return Order(earliest=earliest)
+    if item.rule not in _DERIVED and column is not None and inputs.schema.get(column, pl.Int64()).is_nested():
+        raise BadInput(
+            f"The column {column!r} has no order",
+            code="not_orderable",
+            where=f"rule {item.rule}",
+            found=str(inputs.schema[column]),
+        )
+    return Order(column, largest=item.rule not in ("min", "first_write_wins"), earliest=earliest)
 
 
 def _weights(item: MergeFieldSpec, spec: MergerSpec, inputs: Inputs) -> tuple[float, ...]:

@@ -16,7 +16,7 @@ from base_ops.worker.engine.sinks import write_batches
 from base_ops.worker.failpoints import failpoint
 from base_ops.worker.lake.quarantine import Quarantine
 from base_ops.worker.merge.conflicts import ConflictLog, FieldConflicts
-from base_ops.worker.merge.decisions import Decision, decide
+from base_ops.worker.merge.decisions import Decision, decide, main_order
 from base_ops.worker.merge.files import FileFacts, Inputs, SourceFile, inspect
 from base_ops.worker.merge.kernel import Kernel
 from base_ops.worker.merge.rows import Arrival, batches, session, sorted_rows
@@ -81,9 +81,10 @@ def merge(
         session(inputs, scratch, memory_limit_mb, threads) as connection,
     ):
         kernel = Kernel(inputs, spec.key, decisions, log, lineage=spec.lineage)
-        reader = sorted_rows(connection, inputs, spec.key, arrival)
+        order = main_order(decisions)
+        reader = sorted_rows(connection, inputs, spec.key, arrival, order)
         failpoint("merge.before_write")
-        with closing(batches(reader, inputs, spec.key, arrival, with_entries=kernel.needs_arrival)) as stream:
+        with closing(batches(reader, inputs, spec.key, arrival, order)) as stream:
             merged = _watched(kernel.merge(batch) for batch in stream)
             write_batches(merged, kernel.schema, scratch / PART, "parquet", WriteSpec(), rows_per_group=_ROWS_PER_GROUP)
     failpoint("merge.after_write")

@@ -1,7 +1,6 @@
 """Segments of one key in sorted rows: which row wins, and what the rows add up to. Array operations throughout.
 
-Rows arrive sorted by key, source (best first), arrival (latest first), so whatever criteria leave several rows
-standing, the first of them is the one that priority, then latest arrival, prefer.
+Candidates are narrowed down, criterion by criterion; a run that is down to one row stays as it is.
 """
 
 from __future__ import annotations
@@ -55,7 +54,7 @@ class Groups:
 
     def best(self, values: NDArray[Any], *, largest: bool) -> Groups:
         """Only the rows with the largest (or smallest) value of their run."""
-        if not len(self.rows):
+        if len(self.rows) == len(self.starts):
             return self
         extreme = (np.maximum if largest else np.minimum).reduceat(values, self.starts)
         return self.only(values == extreme[self.run])
@@ -63,10 +62,6 @@ class Groups:
     def first_rows(self) -> Index:
         """Of each run, its first row."""
         return self.rows[self.starts]
-
-    def last_rows(self) -> Index:
-        """Of each run, its last row."""
-        return self.rows[np.append(self.starts, len(self.rows))[1:] - 1]
 
     def spread(self, per_run: NDArray[Any], groups: int, missing: Any) -> NDArray[Any]:
         """One value per group of the batch, from one per run."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import polars as pl
@@ -13,9 +13,12 @@ from numpy.typing import NDArray
 
 from base_ops.core.errors import BadInput
 from base_ops.worker.merge.conflicts import ConflictLog
-from base_ops.worker.merge.decisions import Decision
-from base_ops.worker.merge.files import BRANCH, SOURCE, Inputs
+from base_ops.worker.merge.decisions import ENTRY, Decision, Order
+from base_ops.worker.merge.files import ARRIVAL, BRANCH, SOURCE, Inputs
 from base_ops.worker.merge.groups import NONE, Groups, Index, Mask, ranks, sums, weighted_average
+
+if TYPE_CHECKING:
+    from base_ops.worker.merge.rows import Arrival
 
 SEVERAL = 255
 """Lineage of a value that several sources contributed to; null where no source had a say."""
@@ -23,12 +26,12 @@ SEVERAL = 255
 
 @dataclass
 class Batch:
-    """Rows of whole groups, sorted by key, source, latest arrival first."""
+    """Rows of whole groups, sorted by key, then in `order`."""
 
     frame: pl.DataFrame
     first: Mask
-    arrival: NDArray[np.int64] | None = None
-    """Of each row, the number of its landing entry in order; only where a rule asks for it."""
+    order: Order
+    arrival: Arrival
     _ranks: dict[str, tuple[NDArray[Any], Mask | None]] = field(default_factory=dict)
 
     @cached_property
@@ -44,8 +47,10 @@ class Batch:
         return self.frame[BRANCH].to_numpy()
 
     def ranks(self, column: str) -> tuple[NDArray[Any], Mask | None]:
+        """See `groups.ranks`; also of ENTRY."""
         if column not in self._ranks:
-            self._ranks[column] = ranks(self.frame[column])
+            entries = (self.arrival.entries(self.frame[ARRIVAL]), None)
+            self._ranks[column] = entries if column == ENTRY else ranks(self.frame[column])
         return self._ranks[column]
 
 
@@ -77,10 +82,6 @@ class Kernel:
         if self.lineage:
             columns.update({d.lineage: pl.UInt8() for d in self.decisions})
         return pl.Schema(columns)
-
-    @property
-    def needs_arrival(self) -> bool:
-        return any(d.by is None and d.rule in ("last_write_wins", "first_write_wins") for d in self.decisions)
 
     def merge(self, batch: Batch) -> pl.DataFrame:
         """One row per group."""
@@ -118,26 +119,23 @@ class Kernel:
 
     def _record(self, decision: Decision, taking: Groups, batch: Batch) -> Decided:
         candidates = self._candidates(decision, taking, batch)
-        rows = self._winners(decision, candidates, batch)
+        rows = self._winners(decision.order, candidates, batch)
         winner = candidates.spread(rows, len(batch.groups.starts), NONE)
         silent = _none_if_all_false(winner == NONE)
         values = _take(batch, decision.fields, winner, silent)
         return Decided(values, batch.source[winner], silent)
 
-    def _winners(self, decision: Decision, left: Groups, batch: Batch) -> Index:
+    def _winners(self, order: Order, left: Groups, batch: Batch) -> Index:
         """Of each run, the row that wins."""
-        column = decision.fields[0] if decision.rule in ("min", "max") else decision.by
-        largest = decision.rule not in ("min", "first_write_wins")
-        if column in self.inputs.schema:
-            values, there = batch.ranks(column)
+        if order == batch.order:
+            return left.first_rows()
+        if order.column is not None:
+            values, there = batch.ranks(order.column)
             left = left if there is None else left.prefer(there[left.rows])
-            left = left.best(values[left.rows], largest=largest)
-        elif column is None and decision.rule != "priority":
-            assert batch.arrival is not None
-            left = left.best(batch.arrival[left.rows], largest=largest)
-        if decision.rule == "first_write_wins":
-            return left.best(batch.source[left.rows], largest=False).last_rows()
-        return left.first_rows()
+            left = left.best(values[left.rows], largest=order.largest)
+        if order.earliest:
+            left = left.best(batch.source[left.rows], largest=False)
+        return left.best(batch.ranks(ARRIVAL)[0][left.rows], largest=not order.earliest).first_rows()
 
     def _derived(self, decision: Decision, taking: Groups, batch: Batch) -> Decided:
         candidates = self._candidates(decision, taking, batch)
@@ -170,8 +168,6 @@ class Kernel:
     def _weights(self, decision: Decision, candidates: Groups, batch: Batch) -> NDArray[np.float64]:
         if decision.by is None:
             return np.array(decision.weights)[batch.source[candidates.rows]]
-        if decision.by not in self.inputs.schema:
-            return np.zeros(len(candidates.rows))
         return batch.frame[decision.by].gather(candidates.rows).cast(pl.Float64).fill_null(0.0).fill_nan(0.0).to_numpy()
 
     def _expression(self, decision: Decision, candidates: Groups, batch: Batch) -> pl.Series:
@@ -183,8 +179,9 @@ class Kernel:
         for source in decision.value.meta.root_names():
             number = self.inputs.sources.index(source) if source in self.inputs.sources else NONE
             own = candidates.only(batch.source[candidates.rows] == number)
+            latest = self._winners(Order(), own, batch)
             row = np.full(runs, NONE)
-            row[candidates.run[np.searchsorted(candidates.rows, own.first_rows())]] = own.first_rows()
+            row[candidates.run[np.searchsorted(candidates.rows, latest)]] = latest
             columns[source] = _take(batch, (name,), row, row == NONE)[0].alias(source)
         frame = pl.DataFrame(columns) if columns else pl.DataFrame({"": pl.zeros(runs, pl.UInt8, eager=True)})
         try:

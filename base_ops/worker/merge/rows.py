@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Generator, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from numpy.typing import NDArray
 
 from base_ops.core.errors import BadInput, Transient
 from base_ops.worker.engine.plan import POINTER
+from base_ops.worker.merge.decisions import ENTRY, Order
 from base_ops.worker.merge.files import ARRIVAL, BRANCH, SOURCE, Branch, Inputs
 from base_ops.worker.merge.kernel import Batch
 
@@ -31,13 +33,14 @@ _HEADROOM = 1.45
 
 @dataclass(frozen=True)
 class Arrival:
-    """Order of arrival packed into one integer: landing entry, line, file, row in the file; later is greater."""
+    """What is preferred, packed into one integer: better source, later landing entry, line, file, row in the file."""
 
     inputs: Inputs
     line_bits: int
     file_bits: int
     row_bits: int
     entry_bits: int
+    source_bits: int
 
     @classmethod
     def of(cls, inputs: Inputs) -> Arrival:
@@ -47,12 +50,19 @@ class Arrival:
             file_bits=(len(inputs.files) - 1).bit_length(),
             row_bits=max(f.rows for f in inputs.files).bit_length(),
             entry_bits=(len({f.file.sequence for f in inputs.files}) - 1).bit_length(),
+            source_bits=(len(inputs.sources) - 1).bit_length(),
         )
+
+    @property
+    def _shifts(self) -> tuple[int, int, int]:
+        """Where line, entry and source begin."""
+        line = self.file_bits + self.row_bits
+        return line, line + self.line_bits, line + self.line_bits + self.entry_bits
 
     @property
     def wide(self) -> bool:
         """Whether it takes more than 63 bits."""
-        return self.line_bits + self.file_bits + self.row_bits + self.entry_bits > 63
+        return self._shifts[2] + self.source_bits > 63
 
     @property
     def dtype(self) -> pl.DataType:
@@ -61,28 +71,29 @@ class Arrival:
 
     def sql(self, branch: Branch) -> str:
         kind = "HUGEINT" if self.wide else "BIGINT"
+        at_line, at_entry, at_source = self._shifts
         entries = sorted({f.file.sequence for f in self.inputs.files})
-        low = self.file_bits + self.row_bits
+        source = (len(self.inputs.sources) - 1 - branch.source) << at_source
         bases = [
-            (entries.index(self.inputs.files[i].file.sequence) << (low + self.line_bits)) | (i << self.row_bits)
+            source | entries.index(self.inputs.files[i].file.sequence) << at_entry | i << self.row_bits
             for i in branch.files
         ]
-        base = (
-            f"{bases[0]}::{kind}"
-            if len(bases) == 1
-            else f"([{', '.join(map(str, bases))}]::{kind}[])[file_index::BIGINT + 1]"
-        )
+        listed = f"([{', '.join(map(str, bases))}]::{kind}[])[file_index::BIGINT + 1]"
+        base = f"{bases[0]}::{kind}" if len(bases) == 1 else listed
         line = f"least(greatest(coalesce({_name(POINTER)}, 0), 0), {(1 << self.line_bits) - 1})"
         if not branch.has_pointer:
             line = "(file_row_number + 1)"
-        return f"{base} + {line}::{kind} * {1 << low}::{kind} + file_row_number::{kind}"
+        return f"{base} + {line}::{kind} * {1 << at_line}::{kind} + file_row_number::{kind}"
+
+    def entry_sql(self) -> str:
+        return f"({_name(ARRIVAL)} // {1 << self._shifts[1]}) % {1 << self.entry_bits}"
 
     def entries(self, packed: pl.Series) -> NDArray[np.int64]:
         """Number of the landing entry of each row."""
-        return self._part(packed, self.line_bits + self.file_bits + self.row_bits, self.entry_bits).to_numpy()
+        return self._part(packed, self._shifts[1], self.entry_bits).to_numpy()
 
     def lines(self, packed: pl.Series) -> pl.Series:
-        return self._part(packed, self.file_bits + self.row_bits, self.line_bits)
+        return self._part(packed, self._shifts[0], self.line_bits)
 
     def objects(self, packed: pl.Series, dtype: pl.DataType) -> pl.Series:
         """The URI each row was read from."""
@@ -129,8 +140,8 @@ def _limit_mb(inputs: Inputs, memory_limit_mb: int) -> int:
     return max(room, int(needed * _HEADROOM)) if needed <= room else room
 
 
-def sorted_rows(connection: Any, inputs: Inputs, key: Sequence[str], arrival: Arrival) -> Any:
-    """An Arrow reader of all candidates with a key, sorted by key, source and latest arrival; reads every input.
+def sorted_rows(connection: Any, inputs: Inputs, key: Sequence[str], arrival: Arrival, order: Order) -> Any:
+    """An Arrow reader of all candidates with a key, sorted by key, then in `order`; reads every input.
 
     Raises:
         BadInput: a file is damaged, or a value does not fit the common type.
@@ -138,9 +149,23 @@ def sorted_rows(connection: Any, inputs: Inputs, key: Sequence[str], arrival: Ar
     """
     names = _short_names(inputs)
     union = " UNION ALL ".join(_select(branch, inputs, names, key, arrival) for branch in inputs.branches)
-    order = ", ".join([*(names[name] for name in key), _name(SOURCE), f"{_name(ARRIVAL)} DESC"])
+    ordered = ", ".join([*(names[name] for name in key), *_order_sql(order, inputs, names, arrival)])
     with _faults(inputs):
-        return connection.sql(f"SELECT * FROM ({union}) ORDER BY {order}").to_arrow_reader(_CHUNK_ROWS)
+        return connection.sql(f"SELECT * FROM ({union}) ORDER BY {ordered}").to_arrow_reader(_CHUNK_ROWS)
+
+
+def _order_sql(order: Order, inputs: Inputs, names: dict[str, str], arrival: Arrival) -> list[str]:
+    arrived = _name(ARRIVAL)
+    ties = [_name(SOURCE), f"{arrived} ASC"] if order.earliest else [f"{arrived} DESC"]
+    if order.column is None:
+        return ties
+    direction = "DESC" if order.largest else "ASC"
+    if order.column == ENTRY:
+        return [f"{arrival.entry_sql()} {direction}", *ties]
+    column = names[order.column]
+    if inputs.schema[order.column].is_float():
+        column = f"CASE WHEN NOT isnan({column}) THEN {column} END"
+    return [f"{column} {direction} NULLS LAST", *ties]
 
 
 def _short_names(inputs: Inputs) -> dict[str, str]:
@@ -148,40 +173,49 @@ def _short_names(inputs: Inputs) -> dict[str, str]:
     return {name: f"c{number}" for number, name in enumerate(inputs.schema)}
 
 
-def batches(
-    reader: Any, inputs: Inputs, key: Sequence[str], arrival: Arrival, *, with_entries: bool
-) -> Iterator[Batch]:
-    """The rows of `sorted_rows` in batches of whole groups."""
-    back = {short: name for name, short in _short_names(inputs).items()}
+def batches(reader: Any, inputs: Inputs, key: Sequence[str], arrival: Arrival, order: Order) -> Iterator[Batch]:
+    """The rows of `sorted_rows` in batches of whole groups; the next is fetched while one is worked on."""
     beside = {SOURCE: pl.UInt8(), **({BRANCH: pl.UInt16()} if inputs.uneven else {}), ARRIVAL: arrival.dtype}
     carried = pl.DataFrame(schema={**inputs.schema, **beside})
-    ended = False
-    while not ended:
-        chunks, ended = _next_chunks(reader, inputs)
-        frames = [pl.DataFrame(pl.from_arrow(chunk)).rename(back).cast(inputs.schema) for chunk in chunks]
-        carried = pl.concat([carried, *frames])
-        if not carried.height:
-            return
-        first = _first_rows(carried, key)
-        cut = carried.height if ended else int(np.flatnonzero(first)[-1])
-        if cut:
-            whole = carried[:cut].rechunk()
-            yield Batch(whole, first[:cut], arrival.entries(whole[ARRIVAL]) if with_entries else None)
-        carried = carried[cut:]
+    with closing(_ahead(_frames(reader, inputs))) as frames:
+        for frame in frames:
+            carried = pl.concat([carried, frame])
+            first = _first_rows(carried, key)
+            cut = int(np.flatnonzero(first)[-1])
+            if cut:
+                yield Batch(carried[:cut].rechunk(), first[:cut], order, arrival)
+            carried = carried[cut:]
+    if carried.height:
+        yield Batch(carried, _first_rows(carried, key), order, arrival)
 
 
-def _next_chunks(reader: Any, inputs: Inputs) -> tuple[list[Any], bool]:
-    """What is worth a call of the kernel, and whether it was the last."""
+def _frames(reader: Any, inputs: Inputs) -> Iterator[pl.DataFrame]:
+    """What comes out of the engine, in pieces worth a call of the kernel, under its proper names and types."""
+    back = {short: name for name, short in _short_names(inputs).items()}
+    types: dict[Any, Any] = dict(inputs.schema)
     chunks: list[Any] = []
     rows = size = 0
-    while rows < _BATCH_ROWS and size < _BATCH_BYTES:
+    while True:
         with _faults(inputs):
             chunk = next(reader, None)
+        if chunk is not None:
+            chunks.append(chunk)
+            rows, size = rows + chunk.num_rows, size + chunk.nbytes
+        if chunks and (chunk is None or rows >= _BATCH_ROWS or size >= _BATCH_BYTES):
+            table = pa.Table.from_batches(chunks)
+            yield pl.DataFrame(pl.from_arrow(table)).rename(back).cast(types)
+            chunks, rows, size = [], 0, 0
         if chunk is None:
-            return chunks, True
-        chunks.append(chunk)
-        rows, size = rows + chunk.num_rows, size + chunk.nbytes
-    return chunks, False
+            return
+
+
+def _ahead(items: Iterator[pl.DataFrame]) -> Generator[pl.DataFrame]:
+    """The same items, the next one made in another thread."""
+    with ThreadPoolExecutor(1) as pool:
+        coming = pool.submit(next, items, None)
+        while (item := coming.result()) is not None:
+            coming = pool.submit(next, items, None)
+            yield item
 
 
 def _first_rows(frame: pl.DataFrame, key: Sequence[str]) -> NDArray[np.bool_]:
@@ -193,7 +227,7 @@ def _first_rows(frame: pl.DataFrame, key: Sequence[str]) -> NDArray[np.bool_]:
 
 
 def _select(branch: Branch, inputs: Inputs, names: dict[str, str], key: Sequence[str], arrival: Arrival) -> str:
-    columns = [f"{_column(name, branch, inputs)} AS {short}" for name, short in names.items()]
+    columns = [f"{_column(name, branch, inputs, key=name in key)} AS {short}" for name, short in names.items()]
     columns.append(f"{branch.source}::UTINYINT AS {_name(SOURCE)}")
     if inputs.uneven:
         columns.append(f"{branch.index}::USMALLINT AS {_name(BRANCH)}")
@@ -204,18 +238,14 @@ def _select(branch: Branch, inputs: Inputs, names: dict[str, str], key: Sequence
     return f"SELECT {', '.join(columns)} FROM read_parquet([{paths}]) WHERE {where}"
 
 
-def _column(name: str, branch: Branch, inputs: Inputs) -> str:
+def _column(name: str, branch: Branch, inputs: Inputs, *, key: bool) -> str:
     target = inputs.schema[name]
     if name not in branch.schema:
         return f"CAST(NULL AS {duckdb_type(target)})"
     column = _name(branch.origin[name])
-    if target.is_float():
-        column = f"({column} + 0)"  # -0.0 and 0.0 are one key, and no conflict
-    return (
-        column
-        if branch.schema[name] == target and not target.is_float()
-        else f"CAST({column} AS {duckdb_type(target)})"
-    )
+    if branch.schema[name] != target:
+        column = f"CAST({column} AS {duckdb_type(target)})"
+    return f"({column} + 0)" if key and target.is_float() else column  # -0.0 and 0.0 are one key
 
 
 _TYPES = {

@@ -116,6 +116,18 @@ def test_sensitive_columns_are_masked_in_views(tmp_path: Path) -> None:
     assert json.loads(rejected.filter(pl.col("rule") == "positive")["view"][0])["name"] == "***"
 
 
+def test_a_reason_does_not_quote_a_sensitive_cell(tmp_path: Path) -> None:
+    refused = [
+        Rejected(9, "type", "name: 'ann o\\'neill' is not int64", column="name"),
+        Rejected(10, "type", "x: 'abc' is not int64", column="x"),
+        Rejected(11, "flood", "and so on", records=7),
+    ]
+    done, refs, rejected = make(tmp_path, Frames([frame([1])], refused), [Positive()], sensitive=("name",))
+    assert rejected["reason"].to_list() == ["name: '***' is not int64", "x: 'abc' is not int64", "and so on"]
+    assert {q.rule: q.rows for q in refs[0]} == {"type": 2, "flood": 7}
+    assert done.stages[0].counts.quarantined == sum(q.rows for q in refs[0]) == 9
+
+
 def test_a_blocking_rule_refuses_the_input(tmp_path: Path) -> None:
     with pytest.raises(BadInput, match="blocks the whole input") as caught:
         make(tmp_path, Frames([frame([1, -2])]), [Positive(block=True)])

@@ -17,6 +17,7 @@ from base_ops.data_ingestion.specs import MergerSpec
 from base_ops.worker.lake.quarantine import Quarantine, read_quarantine
 from base_ops.worker.lake.store import Store
 from base_ops.worker.merge import CONFLICTS, PART, Merged, SourceFile, files, merge
+from base_ops.worker.merge.decisions import ENTRY, Order
 from base_ops.worker.merge.rows import Arrival, batches, session, sorted_rows
 
 MergeFrames = Callable[..., tuple[pl.DataFrame, pl.DataFrame, Merged]]
@@ -338,13 +339,13 @@ def test_arrival_orders_by_entry_line_file_row(rows: int, tmp_path: Path) -> Non
     inputs = files.inspect(made, ["k"], [], {})
     arrival = Arrival.of(inputs)
     if rows > 4:
-        arrival = Arrival(inputs, line_bits=41, file_bits=10, row_bits=30, entry_bits=12)
+        arrival = Arrival(inputs, line_bits=41, file_bits=10, row_bits=30, entry_bits=12, source_bits=3)
         assert arrival.wide
     with session(inputs, tmp_path, 1400, 1) as connection:
-        reader = sorted_rows(connection, inputs, ["k"], arrival)
-        batch = next(batches(reader, inputs, ["k"], arrival, with_entries=True))
+        reader = sorted_rows(connection, inputs, ["k"], arrival, Order())
+        batch = next(batches(reader, inputs, ["k"], arrival, Order()))
     assert batch.frame["v"].to_list() == [1, 11, 3, 2, 13, 12, 21, 23, 22]
-    assert batch.arrival is not None and batch.arrival.tolist() == [1] * 6 + [0] * 3
+    assert batch.ranks(ENTRY)[0].tolist() == [1] * 6 + [0] * 3
     packed = batch.frame["//arrival"]
     assert arrival.lines(packed).to_list() == [rows - 1, rows - 1, 2, 2, 2, 2, rows - 1, 2, 2]
     assert arrival.objects(packed, pl.String()).to_list() == list("babbaaccc")
