@@ -86,7 +86,9 @@ def _list(store: Store) -> None:
         records = read_quarantine(store, folder)
         _, dataset, key, _ = folder.split("/")
         rules = ", ".join(f"{n} × {rule}" for rule, n in sorted(records["rule"].value_counts().rows()))
-        rows.append((key[:12], dataset, int(records["records"].sum()), rules, str(records["object"][0]).rpartition("/lake/")[2]))
+        rows.append(
+            (key[:12], dataset, int(records["records"].sum()), rules, str(records["object"][0]).rpartition("/lake/")[2])
+        )
     table("Quarantine", ("id", "dataset", "records", "rules", "object"), rows, numbers=("records",))
 
 
@@ -119,12 +121,13 @@ def _folder_in_lake(quarantine: str) -> tuple[str, str]:
 def _read_spec(store: Store, folder: str) -> ReadSpec:
     """How the records' source is read: from its configuration."""
     from base_ops.core.config import load_source
+    from base_ops.data_ingestion.specs import ReadSpec
     from base_ops.worker.lake.quarantine import read_quarantine
 
     uri = str(read_quarantine(store, folder)["object"][0])
     source = uri.partition("/landing/")[2].split("/", 1)[0]
-    spec = load_source(source)
-    read = spec.read
-    if read.records is None and spec.http is not None:
-        read = read.model_copy(update={"records": spec.http.records})
+    raw = load_source(source)
+    read = ReadSpec.model_validate(raw.get("read") or {})
+    if read.records is None and raw.get("http"):
+        read = read.model_copy(update={"records": raw["http"].get("records")})
     return read

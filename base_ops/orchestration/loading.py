@@ -9,6 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from base_ops.core.config import check_source, load_source
 from base_ops.core.errors import ConfigError, did_you_mean
 from base_ops.core.ids import AgentId, check_name
 from base_ops.core.spec import check, parse_spec, spec_type
@@ -100,19 +101,14 @@ class LoadedPipeline:
         return value
 
     def _source(self, number: int, given: str | Mapping[str, Any]) -> dict[str, Any]:
-        if isinstance(given, str):
-            folder = self.config_dir / "data_ingestion" / "sources"
-            known = sorted(path.stem for path in folder.glob("*.yaml"))
-            if given not in known:
-                raise self.fault(
-                    f"The source {given!r} is not known. {did_you_mean(given, known)}",
-                    *("sources", number),
-                    code="unknown_source",
-                    todo=f"write {folder / given}.yaml",
-                )
-            document = load_yaml(folder / f"{given}.yaml")
-            return _check_source(document, document.data, ())
-        return _check_source(self.document, given, ("sources", number))
+        if not isinstance(given, str):
+            return check_source(self.document, given, "sources", number)
+        try:
+            return load_source(given, self.config_dir)
+        except ConfigError as error:
+            if error.code != "unknown_source":
+                raise
+            raise self.fault(error.what, "sources", number, code=error.code, todo=error.todo) from None
 
 
 def load_pipeline(path: Path, config_dir: Path) -> LoadedPipeline:
@@ -168,17 +164,6 @@ def _check_cycle(loaded: LoadedPipeline) -> None:
     if left:
         name = next(iter(left))
         raise loaded.fault(f"The tasks {', '.join(left)} wait for each other", "tasks", name, "after", code="cycle")
-
-
-def _check_source(document: YamlDocument, raw: Any, path: tuple[str | int, ...]) -> dict[str, Any]:
-    from base_ops.data_ingestion.specs import SourceSpec
-
-    name = raw.get("id", "?") if isinstance(raw, dict) else "?"
-    try:
-        check(SourceSpec, raw, f"source {name}", rendered=False, noun="source")
-    except ConfigError as error:
-        raise ConfigError(error.what, code=error.code, where=document.where(*path, *error.loc)) from None
-    return dict(raw)
 
 
 def _in_document(raw: Any, loc: tuple[str | int, ...]) -> tuple[str | int, ...]:

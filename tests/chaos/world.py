@@ -11,7 +11,7 @@ import subprocess
 import sys
 import zipfile
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +49,14 @@ class World:
 
     folder: Path
     lake: Path
+    lake_url: str = ""
+    """Where the lake is, if it is not the folder `lake`."""
+    environment: dict[str, str] = field(default_factory=dict)
+    """For the workers, beside their settings."""
+
+    @property
+    def url(self) -> str:
+        return self.lake_url or str(self.lake)
 
     def __post_init__(self) -> None:
         keys = self.folder / "connections"
@@ -103,9 +111,9 @@ class World:
         request = Request(
             steps=steps,
             identity=Identity(task_id=task, attempt=attempt),
-            inputs=[str(self.lake / "runs" / f"{name}.json") for name in before],
-            lake_url=str(self.lake),
-            result_uri=str(self.lake / "runs" / f"{task}.json"),
+            inputs=[f"{self.url}/runs/{name}.json" for name in before],
+            lake_url=self.url,
+            result_uri=f"{self.url}/runs/{task}.json",
             sensitive_columns=["account"],
         )
         environment = {k: v for k, v in os.environ.items() if not k.startswith("BASE_")}
@@ -114,6 +122,7 @@ class World:
             "BASE_HOME": str(self.folder / "home"),
             "BASE_FAILPOINT": failpoint,
             "BASE_THREADS": "2",
+            **self.environment,
         }
         process = subprocess.Popen(
             [sys.executable, "-m", "base_ops.worker", "--request", "-"],
@@ -142,7 +151,9 @@ class World:
         return results
 
     def result(self, task: str) -> Result:
-        return Result.model_validate_json((self.lake / "runs" / f"{task}.json").read_bytes())
+        from base_ops.worker.lake import Store
+
+        return Result.model_validate_json(Store(self.url).read_bytes(f"runs/{task}.json"))
 
     def published(self) -> dict[str, list[tuple[str, int | None]]]:
         """All that is visible in staging: per commit key the hashes and rows of its files, checked against the bytes."""

@@ -106,8 +106,7 @@ def test_completion_scripts(tmp_path: Path, shell: str) -> None:
 
 
 def test_init_source_writes_a_source_that_is_right_for_the_file(tmp_path: Path) -> None:
-    from base_ops.core.config import check
-    from base_ops.core.yamlio import load_yaml
+    from base_ops.core.config import load_source
     from base_ops.data_ingestion.specs import SourceSpec
 
     (tmp_path / "drop").mkdir()
@@ -126,8 +125,7 @@ def test_init_source_writes_a_source_that_is_right_for_the_file(tmp_path: Path) 
     )
     done = base_ops(tmp_path, "init", "source", *arguments, "--config-dir", str(tmp_path / "config"))
     assert done.returncode == 0, done.stderr
-    file = tmp_path / "config" / "data_ingestion" / "sources" / "quotes.yaml"
-    spec = check(load_yaml(file), SourceSpec)
+    spec = SourceSpec.model_validate(load_source("quotes", tmp_path / "config"))
     assert [(c.name, c.type) for c in spec.read.columns or ()] == [("day", "date"), ("price", "float64")]
     again = base_ops(tmp_path, "init", "source", *arguments, "--config-dir", str(tmp_path / "config"))
     assert again.returncode == 30 and "exists already" in again.stderr
