@@ -36,7 +36,7 @@ class JsonFormatter(logging.Formatter):
         }
         if record.exc_info:
             line["error"] = self.formatException(record.exc_info)
-        return self._secrets.mask(json.dumps(line, ensure_ascii=False))
+        return json.dumps({name: self._secrets.mask(text) for name, text in line.items()}, ensure_ascii=False)
 
 
 def start_logging(request: Request, secrets: Secrets, level: str) -> logging.Logger:

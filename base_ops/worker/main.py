@@ -79,7 +79,8 @@ def run(request: Request, settings: Settings, piped: Mapping[str, Any] | None = 
         known = complete(classify(error), request)
         result.status = known.outcome
         result.error = ErrorInfo.of(known)
-        result.error = ErrorInfo.model_validate_json(secrets.mask(result.error.model_dump_json()))
+        for name in ("what", "where", "expected", "found", "todo"):
+            setattr(result.error, name, secrets.mask(getattr(result.error, name)))
         log.error(known.text(), exc_info=None if isinstance(error, BaseOpsError) else error)
         if not result.steps:
             result.steps = [StepResult(agent=s.agent, action=s.action) for s in request.steps]

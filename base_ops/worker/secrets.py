@@ -6,13 +6,14 @@ Kubernetes Secret, or the local folder), `AIRFLOW_CONN_<NAME>` (for `base-ops ru
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qsl, unquote, urlsplit
+from urllib.parse import parse_qsl, quote, quote_plus, unquote, urlsplit
 
 from base_ops.core.errors import ConfigError
 from base_ops.core.ids import check_name
@@ -73,14 +74,24 @@ class Secrets:
         return found
 
     def mask(self, text: str) -> str:
-        """The text with every known secret value replaced."""
+        """The text with every known secret value replaced, also where it is escaped or encoded."""
         for value in sorted(self._values, key=len, reverse=True):
             text = text.replace(value, MASK)
         return text
 
     def _remember(self, found: ConnectionInfo) -> None:
-        values = [found.password, *_secret_values(found.extra)]
-        self._values.update(v for v in values if len(v) >= 4)
+        basic = [f"{found.login}:{found.password}"] if found.login and found.password else []  # as one in base64
+        values = [*basic, found.password, *_secret_values(found.extra)]
+        self._values.update(form for v in values if len(v) >= 4 for form in _forms(v))
+
+
+def _forms(value: str) -> set[str]:
+    """A secret as it is, and as Python, JSON, URLs and base64 write it."""
+    escaped = {repr(value)[1:-1], json.dumps(value)[1:-1], json.dumps(value, ensure_ascii=False)[1:-1]}
+    urls = {quote(value), quote(value, safe=""), quote_plus(value)}
+    raw = value.encode()
+    encoded = {encode(raw).decode().rstrip("=") for encode in (base64.b64encode, base64.urlsafe_b64encode)}
+    return {value, *escaped, *urls, *encoded}
 
 
 def _secret_values(value: Any) -> list[str]:

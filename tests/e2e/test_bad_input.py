@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import io
 import json
+import random
 import subprocess
 import sys
 import tarfile
@@ -124,6 +125,21 @@ def long_line() -> Iterable[bytes]:
     yield b"10000,last,1.5\n"
 
 
+def long_ndjson() -> Iterable[bytes]:
+    yield ndjson()
+    yield b'{"id": 9999, "name": "'
+    for _ in range(100):
+        yield b"x" * 1_000_000
+    yield b'"}\n{"id": 10000, "name": "last"}\n'
+
+
+def unfinished(of: bytes) -> Iterable[bytes]:
+    """100 MB of one mark after good rows, and no end of line."""
+    yield text().encode()
+    for _ in range(100):
+        yield of * 1_000_000
+
+
 def parquet() -> bytes:
     file = io.BytesIO()
     pl.DataFrame({"id": range(200), "name": ["n"] * 200}).write_parquet(file)
@@ -164,6 +180,8 @@ CASES = {
     "truncated gzip": Case(lambda: gzip.compress(text().encode())[:-500], "in.csv.gz", error="truncated"),
     "truncated zip": Case(lambda: zip_of(("a.csv", text().encode()))[:-300], "in.zip", error="truncated"),
     "truncated parquet": Case(lambda: parquet()[:-200], "in.parquet", error="truncated"),
+    "garbage after gzip": Case(lambda: gzip.compress(text().encode()) + b"more", "in.csv.gz", error="damaged"),
+    "damaged parquet": Case(lambda: parquet()[:4] + b"\xff" * 50 + parquet()[54:], "in.parquet", error="corrupt"),
     "empty file": Case(lambda: b"", error="empty_object"),
     "empty gzip": Case(lambda: gzip.compress(b""), "in.csv.gz", error="empty_object"),
     "zip bomb": Case(bomb, "in.zip", error="zip_bomb"),
@@ -201,6 +219,17 @@ CASES = {
     "mostly nul bytes": Case(lambda: bytes(100_000), error="unknown_format"),
     "an unclosed quote": Case(lambda: text((100, '900,"never closed,1.5')).encode(), bad={"malformed_quote": [100]}),
     "a line of 100 MB": Case(long_line, rows=len(GOOD) + 1, bad={"record_too_long": [202]}),
+    "100 MB of commas": Case(lambda: unfinished(b","), bad={"record_too_long": [202]}),
+    "100 MB of quotes": Case(lambda: unfinished(b'"'), bad={"record_too_long": [202]}),
+    "an ndjson line of 100 MB": Case(long_ndjson, "in.ndjson", rows=len(GOOD) + 1, bad={"record_too_long": [201]}),
+    "deep json": Case(lambda: b"[" * 200_000, "in.json", error="too_deep"),
+    "a deep ndjson line": Case(
+        lambda: ndjson() + b'{"a":' * 5000 + b"1" + b"}" * 5000 + b"\n", "in.ndjson", bad={"too_deep": [201]}
+    ),
+    "noise": Case(lambda: random.Random(1).randbytes(300_000), error="unknown_format"),
+    "an error page": Case(
+        lambda: b"<!DOCTYPE html><html>" + b"<p>Service unavailable, try later</p>\n" * 30, error="unknown_format"
+    ),
 }
 
 

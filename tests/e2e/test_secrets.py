@@ -55,7 +55,7 @@ def forms(secret: str) -> dict[str, bytes]:
     }
     for offset in range(3):  # inside longer base64, e.g. of login:password
         text = base64.b64encode(b"\0" * offset + raw).rstrip(b"=")
-        found[f"base64, offset {offset}"] = core = text[2 * offset - (offset == 2) + (offset > 0) : -2]
+        found[f"base64, offset {offset}"] = core = text[(0, 2, 3)[offset] : -2]
         found[f"base64 for urls, offset {offset}"] = core.replace(b"+", b"-").replace(b"/", b"_")
     return found
 
@@ -189,7 +189,7 @@ def test_the_search_saw_everything(good: Run) -> None:
 
 
 def test_a_failed_run_shows_no_secret(refused: Run) -> None:
-    assert refused.done.code == 1
+    assert (refused.done.code, refused.done.document["status"]) == (1, "failed")
     texts = refused.texts
     failed = [r for r in map(read, refused.home.rglob("result.json")) if r.error]
     assert [r.error.code for r in failed if r.error] == ["unauthorized"]
@@ -268,12 +268,24 @@ def test_connectors_that_fail(tmp_path: Path, connection: dict[str, Any]) -> Non
     assert places(secret, worker(tmp_path, *COLLECT, spec, vendor)) == []
 
 
+def test_a_short_secret_does_not_break_the_result(tmp_path: Path) -> None:
+    """A password that is a word of JSON's own masks texts, not the document around them."""
+    spec = {"source": "/nowhere/null.csv", "target": str(tmp_path / "out.parquet")}
+    worker(tmp_path, "data_ingestion.converter", "convert_to_standard_format", spec, {"password": "null"})
+    error = read(tmp_path / "lake" / "runs" / "result.json").error
+    assert error is not None and (error.code, error.where) == ("file_not_found", "/nowhere/***.csv")
+
+
 @pytest.mark.parametrize("odd", ["", ODD, "/+=&%"], ids=["plain", "odd", "url"])
 def test_an_error_that_holds_a_secret_is_masked(tmp_path: Path, odd: str) -> None:
     """In the log and in the Result, however the text around it is written."""
     secret = planted(odd)
-    named = f"/nowhere/{secret} {quote(secret, safe='')} {base64.b64encode(secret.encode()).decode()}"
-    spec = {"source": named, "target": str(tmp_path / "out.parquet")}
-    texts = worker(tmp_path, "data_ingestion.converter", "convert_to_standard_format", spec, {"password": secret})
+    encoded = [base64.b64encode(text.encode()).decode() for text in (secret, f"me:{secret}")]
+    spec = {
+        "source": f"/nowhere/{secret} {quote(secret, safe='')} {' '.join(encoded)}",
+        "target": str(tmp_path / "out.parquet"),
+    }
+    vendor = {"login": "me", "password": secret}
+    texts = worker(tmp_path, "data_ingestion.converter", "convert_to_standard_format", spec, vendor)
     assert places(secret, texts) == []
     assert re.search(rb"/nowhere/\*\*\*", texts["stderr"]), "the rest of the message stays"
