@@ -26,7 +26,7 @@ demo: setup ## a small market through the whole pipeline, in Airflow, here
 	@$(BIN)/base-ops demo
 
 test: setup ## the tests that need nothing installed
-	@$(BIN)/python -m pytest -q
+	@$(BIN)/python -m pytest -q -n auto --dist loadfile
 
 lint: setup ## ruff, mypy, and no surprises
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -26,17 +27,13 @@ EXAMPLES = ROOT / "examples"
 @click.option("--example", help="A folder of examples/, e.g. fx_two_vendors; default: the sample market.")
 @click.option("--data", type=click.Path(path_type=Path), help="Folder with the example's input files.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document as the last line of stdout.")
-@click.option("--fresh", is_flag=True, help="Begin with an empty lake.")
-def demo(example: str | None, data: Path | None, as_json: bool, fresh: bool) -> None:
+def demo(example: str | None, data: Path | None, as_json: bool) -> None:
     """Run a pipeline through Airflow here (SQLite, local runner) and show rows, quarantine and conflicts.
 
+    The lake is the default one (BASE_HOME, else .base_ops): `base-ops show` and `replay` find what the demo made.
     Run it twice: the second run adds nothing.
     """
-    home = _home(example)
-    if fresh:
-        import shutil
-
-        shutil.rmtree(home, ignore_errors=True)
+    home = load_settings().home.absolute()
     home.mkdir(parents=True, exist_ok=True)
     environment = _environment(home, example)
     dag_id = _dag_id(example)
@@ -45,7 +42,7 @@ def demo(example: str | None, data: Path | None, as_json: bool, fresh: bool) -> 
     before = {path for path, _ in dag_results(home, dag_id)}
     code = run_dag(dag_id, conf, environment, home, quiet=as_json)
     seconds = time.monotonic() - began
-    results = [result for path, result in dag_results(home, dag_id) if path not in before]
+    results = _in_order([result for path, result in dag_results(home, dag_id) if path not in before])
     if as_json:
         click.echo(json.dumps(summary(dag_id, code, results)))
     else:
@@ -53,15 +50,12 @@ def demo(example: str | None, data: Path | None, as_json: bool, fresh: bool) -> 
     sys.exit(code)
 
 
-def _home(example: str | None) -> Path:
-    return load_settings().home.absolute() / "demo" / (example or "sample_market")
-
-
 def _environment(home: Path, example: str | None) -> dict[str, str]:
     chosen = {
         **airflow_environment(home / "airflow"),
         "BASE_HOME": str(home),
         "BASE_LAKE_URL": str(home / "lake"),
+        "AIRFLOW__LOGGING__BASE_LOG_FOLDER": str(home / "airflow" / "logs"),
         "PYTHONUNBUFFERED": "1",
     }
     if example:
@@ -124,6 +118,14 @@ def _progress(result: Result, seconds: float, quiet: bool) -> None:
     line = f"{seconds:5.1f} s  {_task(result):<20} {result.status:<9} {counts.rows_in:>9,} in {counts.rows_out:>9,} out"
     line += f" {counts.quarantined:>6,} set aside" if counts.quarantined else ""
     click.echo(line, err=quiet)
+
+
+def _in_order(results: list[Result]) -> list[Result]:
+    """Tasks in the order they began to end, the instances of a mapped task in map order."""
+    rank: dict[str, int] = {}
+    for result in results:
+        rank.setdefault(result.identity.task_id, len(rank))
+    return sorted(results, key=lambda r: (rank[r.identity.task_id], r.identity.map_index))
 
 
 def _task(result: Result) -> str:
@@ -204,7 +206,7 @@ def _report(dag_id: str, code: int, results: list[Result], seconds: float, home:
         _print_rows(tables[0]["name"], home)
     _print_quarantine(results)
     _print_conflicts(results)
-    _print_next(tables, results, home, example)
+    _print_next(tables, results, example)
 
 
 def _print_rows(dataset: str, home: Path) -> None:
@@ -255,7 +257,7 @@ def _print_conflicts(results: list[Result]) -> None:
         )
 
 
-def _print_next(tables: list[dict[str, Any]], results: list[Result], home: Path, example: str | None) -> None:
+def _print_next(tables: list[dict[str, Any]], results: list[Result], example: str | None) -> None:
     steps = []
     if tables:
         name = tables[0]["name"]
@@ -267,10 +269,7 @@ def _print_next(tables: list[dict[str, Any]], results: list[Result], home: Path,
     if example is None:
         steps += [("make ui", "the same DAG in the Airflow UI")]
     console.print("[bold]Next[/bold]")
-    console.print(f"  export BASE_HOME={_short(home)}", markup=False, soft_wrap=True)
     for command, what in steps:
-        console.print(f"  {command:<32} {what}", markup=False, soft_wrap=True)
-
-
-def _short(path: Path) -> str:
-    return os.path.relpath(path) if path.is_relative_to(Path.cwd()) else str(path)
+        if command.startswith("base-ops") and shutil.which("base-ops") is None:
+            command = f"{_short(Path(sys.executable).parent)}/{command}"
+        console.print(f"  {command:<40} {what}", markup=False, soft_wrap=True)

@@ -18,7 +18,7 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 
 
 def airflow_environment(home: Path) -> dict[str, str]:
-    """Settings of a throw-away Airflow under `home`; values already in the environment win."""
+    """Settings of an Airflow of its own under `home`."""
     return {
         "AIRFLOW_HOME": str(home),
         "AIRFLOW__CORE__LOAD_EXAMPLES": "False",

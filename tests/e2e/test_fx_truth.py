@@ -117,7 +117,7 @@ def twins(data: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, l
 @pytest.fixture(scope="module")
 def story(data: Path, twins: object, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Story]:
     home = tmp_path_factory.mktemp("home")
-    lake = home / "demo" / "fx_two_vendors" / "lake"
+    lake = home / "lake"
     arguments = ("--example", "fx_two_vendors", "--data", str(data))
     truth = merged_by_hand(data)
     first = demo(home, *arguments)

@@ -90,7 +90,7 @@ class Story:
 @pytest.fixture(scope="module")
 def story(tmp_path_factory: pytest.TempPathFactory) -> Story:
     folder = tmp_path_factory.mktemp("sample")
-    home = folder / "demo" / "sample_market"
+    home = folder
     lake = home / "lake"
     done = demo(folder)
     first, table, files = results(lake), current(lake, "eod_quotes"), files_of(lake)

@@ -129,7 +129,7 @@ class Run:
 
 
 def go(folder: Path, secret: dict[str, str], **connections: dict[str, Any]) -> Run:
-    home = folder / "demo" / "sample_market"
+    home = folder
     known = {f"AIRFLOW_CONN_{name.upper()}": json.dumps(parts) for name, parts in connections.items()}
     with watching(folder) as watch:
         done = run(folder, "base_ops.cli", "demo", "--json", **known)
@@ -149,7 +149,7 @@ def good(tmp_path_factory: pytest.TempPathFactory) -> Run:
 def refused(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
     """The API is asked with a wrong token and says 401."""
     folder = tmp_path_factory.mktemp("refused")
-    home = folder / "demo" / "sample_market"
+    home = folder
     home.mkdir(parents=True)
     server = sample.start(home)
     token = planted("/+=")

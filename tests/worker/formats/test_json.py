@@ -16,9 +16,9 @@ from hypothesis import strategies as st
 from base_ops.core.errors import BadInput
 from base_ops.data_ingestion.specs import ColumnSpec, ReadSpec
 from base_ops.worker.engine.plan import POINTER, Reader, Rejected
-from base_ops.worker.formats import json as json_format
 from base_ops.worker.formats.base import ByteSource
 from base_ops.worker.formats.json import FORMAT
+from base_ops.worker.formats.json import reader as json_reader
 from base_ops.worker.formats.records.document import Document
 
 
@@ -139,7 +139,7 @@ def test_record_of_a_hundred_levels_is_read() -> None:
 
 @pytest.mark.parametrize("known_size", [True, False])
 def test_size_is_bounded(monkeypatch: pytest.MonkeyPatch, known_size: bool) -> None:
-    monkeypatch.setattr(json_format, "MAX_BYTES", 20)
+    monkeypatch.setattr(json_reader, "MAX_BYTES", 20)
     data = b'[{"a":1},{"a":2},{"a":3}]'
     with pytest.raises(BadInput, match="ndjson") as raised:
         FORMAT.read(ByteSource("x", len(data) if known_size else None, lambda: io.BytesIO(data)), ReadSpec())
@@ -147,7 +147,7 @@ def test_size_is_bounded(monkeypatch: pytest.MonkeyPatch, known_size: bool) -> N
 
 
 def test_values_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(json_format, "MAX_VALUES", 10)
+    monkeypatch.setattr(json_reader, "MAX_VALUES", 10)
     with pytest.raises(BadInput) as raised:
         open_bytes(b"[" + b"1," * 20 + b"1]")
     assert raised.value.code == "too_large"

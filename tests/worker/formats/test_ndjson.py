@@ -310,8 +310,8 @@ def test_records_without_keys_are_rows() -> None:
 
 
 def test_line_longer_than_any_block_is_skipped_in_bounded_memory(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("base_ops.worker.formats.ndjson.BLOCK_BYTES", 100)
-    monkeypatch.setattr("base_ops.worker.formats.ndjson._SAMPLE_BLOCK_BYTES", 100)
+    monkeypatch.setattr("base_ops.worker.formats.ndjson.reader.BLOCK_BYTES", 100)
+    monkeypatch.setattr("base_ops.worker.formats.ndjson.reader._SAMPLE_BLOCK_BYTES", 100)
     long = b'{"a":"' + b"x" * 5000 + b'"}'
     frame, rejected, _ = read(b'{"a":"1"}\n' + long + b'\n{"a":"2"}\n', max_record_bytes=64)
     assert frame.rows() == [("1", 1), ("2", 3)]
@@ -420,7 +420,7 @@ def test_bad_lines_are_refused_with_their_numbers_and_good_ones_are_all_there(
     rows = [f or b'{"i":%d,"s":"\xc3\xa9"}' % n for n, f in enumerate(faults)]
     data = SAMPLE + b"\n".join(rows)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("base_ops.worker.formats.ndjson.BLOCK_BYTES", block)
+        patch.setattr("base_ops.worker.formats.ndjson.reader.BLOCK_BYTES", block)
         patch.setattr(lineparser, "_FEW_LINES", 2)
         frame, rejected, _ = read(data, sample_rows=30)
     good = [31 + n for n, f in enumerate(faults) if f is None]

@@ -44,7 +44,7 @@ def merge_frames(tmp_path: Path) -> MergeFrames:
 
 # -- types
 
-MOMENT = datetime(2026, 11, 20, 12, 0, 0, 123456)
+MOMENT = datetime(2026, 11, 20, 12, 0, 0, 123456, UTC)
 VALUES = {
     "int8": pl.Series([-1, None], dtype=pl.Int8),
     "uint64": pl.Series([2**64 - 1, None], dtype=pl.UInt64),
@@ -57,11 +57,11 @@ VALUES = {
     "date": pl.Series([date(1900, 1, 1), None]),
     "time": pl.Series([time(1, 2, 3, 4), None]),
     "duration": pl.Series([timedelta(microseconds=5), None]),
-    "naive_ms": pl.Series([MOMENT, None]).cast(pl.Datetime("ms")),
-    "naive_us": pl.Series([MOMENT, None]),
+    "naive_ms": pl.Series([MOMENT, None]).dt.replace_time_zone(None).cast(pl.Datetime("ms")),
+    "naive_us": pl.Series([MOMENT, None]).dt.replace_time_zone(None),
     "naive_ns": pl.Series([1_700_000_000_123_456_789, None]).cast(pl.Datetime("ns")),
     "utc_ns": pl.Series([1_700_000_000_123_456_789, None]).cast(pl.Datetime("ns", "UTC")),
-    "zurich": pl.Series([MOMENT.replace(tzinfo=UTC), None]).cast(pl.Datetime("us", "Europe/Zurich")),
+    "zurich": pl.Series([MOMENT, None]).cast(pl.Datetime("us", "Europe/Zurich")),
     "list": pl.Series([[1, None], None]),
     "struct": pl.Series([{"a": 1, 'b"x': "q"}, {"a": None, 'b"x': None}]),
 }

@@ -119,7 +119,7 @@ def test_as_by_hand(files: list[Table], spec: MergerSpec) -> None:
     assert found == expected.conflicts
     assert sum(c.overruled for c in done.conflicts) == log.height == done.conflict_rows
     for tally in done.conflicts:
-        assert tally.conflicts == len({key for key, name, _, _ in expected.conflicts if name == tally.field})
+        assert tally.conflicts == len({key for key, name, _, _ in expected.conflicts if name == tally.name})
         assert tally.conflicts == sum(tally.wins.values())
 
 
