@@ -7,7 +7,7 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
-from base_ops.bench import convert
+from base_ops.bench import convert, parse
 from base_ops.bench.measure import Comparison
 from base_ops.cli.output import console, table
 
@@ -48,6 +48,9 @@ def run(*, rows: int, rounds: int, only: str | None, as_json: bool, folder: Path
             f"agent start-up (process start to first byte of work): {convert.startup_seconds(folder):.2f} s, "
             "limit 0.60 s"
         )
+    if only is None or only in "parse":
+        seconds, dags = parse.parse_seconds(folder, rounds)
+        console.print(f"parsing {dags} DAGs, over importing the operator base: {seconds:.2f} s, limit 0.50 s")
     return done
 
 
