@@ -23,6 +23,7 @@ from base_ops.worker.lake.quarantine import Quarantine
 from base_ops.worker.lake.store import Store
 from base_ops.worker.lake.work import Manifest, Work
 from base_ops.worker.merge import CONFLICTS, PART, Merged, SourceFile, merge
+from base_ops.worker.merge.conflicts import FieldConflicts
 from base_ops.worker.merge.decisions import check_names
 
 AGENT, ACTION = "data_ingestion.merger", "merge_processed_files"
@@ -162,21 +163,31 @@ def _account(spec: MergerSpec, merged: Merged, quarantine: Quarantine, began: fl
     )
     step.quarantine = quarantine.finish().get(0, [])
     step.observations = {"conflict_rows": merged.conflict_rows}
-    step.findings = [
-        _finding(c.field, c.rule, c.conflicts, c.overruled, c.wins) for c in merged.conflicts if c.conflicts
-    ]
+    step.findings = [_finding(c) for c in merged.conflicts if c.conflicts]
     step.events = _events(spec, step)
     step.seconds = round(time.perf_counter() - began, 3)
     return step
 
 
-def _finding(field: str, rule: str, conflicts: int, overruled: int, wins: Counter[str]) -> Finding:
-    won = ", ".join(f"{source} {count:,}" for source, count in wins.most_common())
+def _finding(tally: FieldConflicts) -> Finding:
+    won = ", ".join(f"{source} {count:,}" for source, count in tally.wins.most_common())
     return Finding(
         code="conflicts",
-        message=f"{field}: {conflicts:,} conflicts decided by {rule}; won by {won}",
-        data={"field": field, "rule": rule, "conflicts": conflicts, "overruled": overruled, "wins": dict(wins)},
+        message=f"{tally.name}: {tally.conflicts:,} conflicts decided by {tally.rule}; won by {won}",
+        data={
+            "field": tally.name,
+            "rule": tally.rule,
+            "conflicts": tally.conflicts,
+            "overruled": tally.overruled,
+            "wins": dict(tally.wins),
+        },
     )
+
+
+def _tally(finding: Finding) -> FieldConflicts:
+    """The way back."""
+    data: dict[str, Any] = dict(finding.data)
+    return FieldConflicts(data["field"], data["rule"], data["conflicts"], data["overruled"], Counter(data["wins"]))
 
 
 def _events(spec: MergerSpec, step: StepResult) -> list[dict[str, Any]]:
@@ -203,18 +214,13 @@ def _add(total: StepResult, step: StepResult) -> None:
     total.quarantine += step.quarantine
     for name, value in step.observations.items():
         total.observations[name] = total.observations.get(name, 0) + value  # type: ignore[operator]
-    tallies = {(f.data["field"], f.data["rule"]): f.data for f in total.findings if f.code == "conflicts"}
-    others = [f for f in (*total.findings, *step.findings) if f.code != "conflicts"]
-    for data in (f.data for f in step.findings if f.code == "conflicts"):
-        name = (data["field"], data["rule"])
-        known: Any = tallies.get(name, {"conflicts": 0, "overruled": 0, "wins": {}})
-        wins = dict(Counter(known["wins"]) + Counter(data["wins"]))  # type: ignore[arg-type]
-        sums = {n: known[n] + data[n] for n in ("conflicts", "overruled")}
-        tallies[name] = {**data, **sums, "wins": wins}
-    total.findings = others + [
-        _finding(d["field"], d["rule"], d["conflicts"], d["overruled"], Counter(d["wins"]))  # type: ignore[arg-type]
-        for d in tallies.values()
-    ]
+    tallies: dict[str, FieldConflicts] = {}
+    for found in (_tally(f) for f in (*total.findings, *step.findings)):
+        known = tallies.setdefault(found.name, FieldConflicts(found.name, found.rule))
+        known.conflicts += found.conflicts
+        known.overruled += found.overruled
+        known.wins += found.wins
+    total.findings = [_finding(tally) for tally in tallies.values()]
 
 
 # -- stand-alone use

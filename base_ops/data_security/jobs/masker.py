@@ -38,6 +38,7 @@ _SEPARATOR = b"\x1f"
 _BASE32 = np.frombuffer(b"abcdefghijklmnopqrstuvwxyz234567", np.uint8)
 _CACHED_VALUES = 200_000
 """Distinct values remembered per column: about 50 MB at most."""
+_SEEN = pl.Schema({"value": pl.String, "mask": pl.String})
 
 
 @dataclass
@@ -124,11 +125,19 @@ class Keyed:
     spell: Callable[[pl.Series], pl.Series]
     """Digests (binary) to text."""
     column: str
-    seen: dict[str, bytes] = field(default_factory=dict, repr=False)
+    seen: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=_SEEN), repr=False)
 
     def mask(self, values: pl.Series) -> pl.Series:
         """The masked values. Raises BadInput where a value would pass unmasked."""
-        distinct = values.drop_nulls().unique()
+        masked = _looked_up(values, self.seen)
+        new = values.filter(values.is_not_null() & masked.is_null()).unique()
+        if new.is_empty():
+            return masked
+        made = self._masked(new)
+        self.seen = pl.concat([self.seen, made.head(max(0, _CACHED_VALUES - self.seen.height))], rechunk=True)
+        return masked.zip_with(masked.is_not_null(), _looked_up(values, made))
+
+    def _masked(self, distinct: pl.Series) -> pl.DataFrame:
         masked = self.spell(pl.Series(self._digests(distinct.to_list()), dtype=pl.Binary))
         if (distinct == masked).any():
             raise BadInput(
@@ -137,22 +146,23 @@ class Keyed:
                 where=f"column {self.column}",
                 todo="look for masked data in the input; report it otherwise",
             )
-        return values.replace_strict(distinct, masked, default=None, return_dtype=pl.String)
+        return pl.DataFrame({"value": distinct, "mask": masked}, schema=_SEEN)
 
     def _digests(self, values: list[str]) -> list[bytes]:
-        seen, digests = self.seen, []
+        digests = []
         inner, outer = hmac_states(self.key, self.domain.encode() + _SEPARATOR)
         for value in values:
-            digest = seen.get(value)
-            if digest is None:
-                message, whole = inner.copy(), outer.copy()
-                message.update(value.encode())
-                whole.update(message.digest())
-                digest = whole.digest()
-                if len(seen) < _CACHED_VALUES:
-                    seen[value] = digest
-            digests.append(digest)
+            message, whole = inner.copy(), outer.copy()
+            message.update(value.encode())
+            whole.update(message.digest())
+            digests.append(whole.digest())
         return digests
+
+
+def _looked_up(values: pl.Series, known: pl.DataFrame) -> pl.Series:
+    """The mask of every value, null where there is none: a join, which is faster than a replacement."""
+    rows = values.alias("value").to_frame()
+    return rows.join(known, on="value", how="left", maintain_order="left")["mask"]
 
 
 def hmac_states(key: bytes, prefix: bytes) -> tuple[Any, Any]:

@@ -116,8 +116,32 @@ class Reader(Protocol):
 
 def fields_of(schema: pl.Schema) -> list[FieldInfo]:
     """Field names and Arrow types of a schema, for DataRef.fields."""
-    table = pl.DataFrame(schema=schema).to_arrow()
-    return [FieldInfo(name=f.name, type=str(f.type)) for f in table.schema]
+    return [FieldInfo(name=name, type=_arrow_type(dtype)) for name, dtype in schema.items()]
+
+
+_ARROW_TYPES: dict[pl.DataType, str] = {
+    pl.String(): "large_string",
+    pl.Binary(): "large_binary",
+    pl.Boolean(): "bool",
+    pl.Float32(): "float",
+    pl.Float64(): "double",
+    pl.Date(): "date32[day]",
+    pl.Time(): "time64[ns]",
+    **{dtype(): str(dtype()).lower() for dtype in (pl.Int8, pl.Int16, pl.Int32, pl.Int64)},
+    **{dtype(): str(dtype()).lower() for dtype in (pl.UInt8, pl.UInt16, pl.UInt32, pl.UInt64)},
+}
+
+
+def _arrow_type(dtype: pl.DataType) -> str:
+    """As Arrow writes it. Common types are told here: pyarrow takes 0.2 s to import."""
+    if dtype in _ARROW_TYPES:
+        return _ARROW_TYPES[dtype]
+    if isinstance(dtype, pl.Datetime):
+        zone = f", tz={dtype.time_zone}" if dtype.time_zone else ""
+        return f"timestamp[{dtype.time_unit}{zone}]"
+    if isinstance(dtype, pl.Decimal):
+        return f"decimal128({dtype.precision}, {dtype.scale})"
+    return str(pl.DataFrame(schema={"field": dtype}).to_arrow().schema.field(0).type)
 
 
 def merge_values(merge: str, left: Any, right: Any) -> Any:

@@ -61,7 +61,7 @@ def write_batches(
         started = True
         try:
             for frame in frames:
-                yield frame if columns is None else frame.select(columns)
+                yield frame if columns is None else frame[columns]  # names as they are: select takes ^…$ for a pattern
         except BaseException as error:
             failure.append(error)
             raise

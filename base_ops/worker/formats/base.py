@@ -43,7 +43,7 @@ class ByteSource:
 
 
 class Format(Protocol):
-    """One format. Modules in this folder offer an instance named FORMAT."""
+    """One format. A package in this folder offers an instance named FORMAT; importing it imports no reader."""
 
     name: str
     suffixes: tuple[str, ...]

@@ -98,7 +98,7 @@ class ArrowReader:
         numbers = frame[POINTER]
         frame, bad = self._columns.apply(frame)
         rejected += [Rejected(numbers[b.row], b.rule, b.reason, b.column) for b in bad]
-        return Batch(frame.select(*self.schema, POINTER), sorted(rejected, key=lambda r: r.line))
+        return Batch(frame[[*self.schema, POINTER]], sorted(rejected, key=lambda r: r.line))
 
     def _checked(self, batch: pa.RecordBatch) -> tuple[list[pa.Array], list[str]]:
         """The columns, validated and of the kept types; and the names of those with texts that are not UTF-8."""

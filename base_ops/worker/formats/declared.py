@@ -155,7 +155,8 @@ def _parsed(values: pl.Series, column: Column) -> tuple[pl.Series, pl.Series | N
             return _from_arrow(pc.cast(_to_arrow(values), target)).alias(values.name), None
         except pa.ArrowInvalid:
             pass  # some cell is no ISO 8601: look at each
-    made = values.to_frame().select(parse_expr(values.name, type, column.format, unit=column.unit)).to_series()
+    cells = values.to_frame("cell")  # polars takes a name such as ^…$ for a pattern
+    made = cells.select(parse_expr("cell", type, column.format, unit=column.unit)).to_series().alias(values.name)
     return made, values.is_not_null() & made.is_null()
 
 

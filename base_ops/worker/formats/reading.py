@@ -95,4 +95,4 @@ class StagedReader(Reader):
                 frame = frame.with_columns(
                     pl.int_range(start + 1, start + 1 + frame.height, dtype=pl.Int64).alias(POINTER)
                 )
-            yield Batch(frame.select(*self.schema, POINTER))
+            yield Batch(frame[[*self.schema, POINTER]])

@@ -1,4 +1,8 @@
-"""The formats there are: every module or package in this folder that offers a FORMAT."""
+"""The formats there are: every package in this folder that offers a FORMAT.
+
+All of them are imported to find out what an object is, so a package imports no more than it needs to sniff; what reads
+(and its libraries) is imported by `FORMAT.read`.
+"""
 
 from __future__ import annotations
 
@@ -10,13 +14,11 @@ from base_ops.core.errors import ConfigError, did_you_mean
 from base_ops.worker.formats import __path__ as _folder
 from base_ops.worker.formats.base import Format
 
-_NO_FORMATS = {"base", "detect", "reading", "registry", "wrappers"}
-
 
 @lru_cache(maxsize=1)
 def known_formats() -> dict[str, Format]:
     """All formats by name."""
-    names = sorted(m.name for m in pkgutil.iter_modules(_folder) if m.name not in _NO_FORMATS and m.name[0] != "_")
+    names = sorted(m.name for m in pkgutil.iter_modules(_folder) if m.ispkg)
     modules = [importlib.import_module(f"base_ops.worker.formats.{name}") for name in names]
     formats = [module.FORMAT for module in modules if hasattr(module, "FORMAT")]
     return {found.name: found for found in formats}

@@ -17,11 +17,12 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import polars as pl
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
 from base_ops.data_ingestion.specs import MergerSpec
 from base_ops.worker.merge.decisions import Decision
@@ -29,9 +30,9 @@ from base_ops.worker.merge.files import ARRIVAL, SOURCE, Inputs
 from base_ops.worker.secrets import MASK
 
 if TYPE_CHECKING:
+    from base_ops.worker.merge.arrival import Arrival
     from base_ops.worker.merge.groups import Groups, Index
     from base_ops.worker.merge.kernel import Batch, Decided
-    from base_ops.worker.merge.rows import Arrival
 
 DETAILS = (
     "field",
@@ -51,7 +52,7 @@ _ROWS_PER_GROUP = 122_880
 class FieldConflicts:
     """How one field fared."""
 
-    field: str
+    name: str
     rule: str
     conflicts: int = 0
     """Keys for which records disagreed."""
@@ -102,13 +103,14 @@ class ConflictLog:
             self._flush(0)
         self._writer.close()
 
-    def add(self, decision: Decision, batch: Batch, taking: Groups, decided: Decided) -> None:
-        """Note what a decision overruled in a batch. `taking`: the rows that had a say."""
-        fields = [name for name in decision.fields if name in self.fields]
-        if not fields:
-            return
-        suspects = _suspects(batch.frame, fields, taking, nulls_win=not decision.skip_nulls)
-        if suspects is None:
+    def watched(self, decision: Decision) -> tuple[str, ...]:
+        """The fields of a decision that can be in conflict."""
+        return tuple(name for name in decision.fields if name in self.fields)
+
+    def add(self, decision: Decision, batch: Batch, suspects: Groups, decided: Decided) -> None:
+        """Note what a decision overruled in a batch. `suspects`: the rows to look at."""
+        fields = self.watched(decision)
+        if not fields or not len(suspects.rows):
             return
         columns = dict.fromkeys([*self._key, SOURCE, ARRIVAL, *fields])
         said = batch.frame.select(pl.col(*columns).gather(suspects.rows))
@@ -125,7 +127,7 @@ class ConflictLog:
         group: Index,
         rows: Index,
         won: pl.Series,
-        winner: Index,
+        winner: NDArray[Any],
     ) -> None:
         """Note the rows of the suspect groups whose value of a field was overruled."""
         pair = pl.DataFrame({"said": said[name], "won": won, "group": group})
@@ -156,7 +158,7 @@ class ConflictLog:
             )
         )
 
-    def _count(self, tally: FieldConflicts, group: Index, winner: Index) -> None:
+    def _count(self, tally: FieldConflicts, group: Index, winner: NDArray[Any]) -> None:
         first = np.ones(len(group), bool)
         np.not_equal(group[1:], group[:-1], out=first[1:])
         tally.conflicts += int(first.sum())
@@ -199,19 +201,16 @@ def as_text(values: pl.Series) -> pl.Series:
     return values.cast(pl.String)
 
 
-def _suspects(frame: pl.DataFrame, fields: Sequence[str], taking: Groups, *, nulls_win: bool) -> Groups | None:
-    """The rows of all groups that may hold a conflict: neighbours differ. None: no group does."""
-    rows = (
-        frame.select(fields) if len(taking.rows) == frame.height else frame.select(pl.col(*fields).gather(taking.rows))
-    )
-    differs = pl.any_horizontal(_neighbours_differ(rows[name], nulls_win) for name in fields).fill_null(False)
-    found = rows.select(differs.alias("found"))["found"].to_numpy(writable=True)
-    found[taking.starts] = False
-    hit = np.flatnonzero(found)
-    if not len(hit):
-        return None
+def suspects(frame: pl.DataFrame, fields: Sequence[str], taking: Groups, *, nulls_win: bool) -> Groups:
+    """The rows of all groups that may hold a conflict: some neighbours differ in one of the fields."""
     marked = np.zeros(len(taking.starts), bool)
-    marked[taking.run[hit]] = True
+    if fields:
+        rows = frame.select(fields)
+        rows = rows if len(taking.rows) == frame.height else rows.select(pl.all().gather(taking.rows))
+        differs = pl.any_horizontal(_neighbours_differ(rows[name], nulls_win) for name in fields).fill_null(False)
+        found = rows.select(differs.alias("found"))["found"].to_numpy(writable=True)
+        found[taking.starts] = False
+        marked[taking.run[np.flatnonzero(found)]] = True
     return taking.only(marked[taking.run])
 
 

@@ -59,6 +59,11 @@ class Decision:
         return self.rule not in _DERIVED
 
     @property
+    def compares(self) -> bool:
+        """Whether only values decide: where they are all the same, there is nothing to compute."""
+        return self.rule in ("min", "max", "weighted_average")
+
+    @property
     def lineage(self) -> str:
         """Name of its lineage column: that of its first field."""
         return LINEAGE + self.fields[0]
@@ -119,7 +124,7 @@ def check_names(spec: MergerSpec, columns: Sequence[str], sources: Sequence[str]
         for name in (*item.fields, *([item.by] if item.by else [])):
             if name not in columns:
                 raise ConfigError(
-                    f"The merge has a rule about the column {name!r}, which no input has. {did_you_mean(name, columns)}",
+                    f"A rule is about the column {name!r}, which no input has. {did_you_mean(name, columns)}",
                     code="unknown_column",
                     where="spec.fields" if item is not spec.default else "spec.default",
                     found=f"inputs of {', '.join(sources)}",

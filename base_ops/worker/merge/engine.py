@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 
@@ -15,11 +16,13 @@ from base_ops.worker.engine.plan import POINTER, Check
 from base_ops.worker.engine.sinks import write_batches
 from base_ops.worker.failpoints import failpoint
 from base_ops.worker.lake.quarantine import Quarantine
+from base_ops.worker.merge.arrival import Arrival
 from base_ops.worker.merge.conflicts import ConflictLog, FieldConflicts
 from base_ops.worker.merge.decisions import Decision, decide, main_order
 from base_ops.worker.merge.files import FileFacts, Inputs, SourceFile, inspect
 from base_ops.worker.merge.kernel import Kernel
-from base_ops.worker.merge.rows import Arrival, batches, session, sorted_rows
+from base_ops.worker.merge.rows import session
+from base_ops.worker.merge.streams import OutOfOrder, Plan, batches, merged_pieces, sorted_pieces
 from base_ops.worker.secrets import MASK
 
 PART, CONFLICTS = "part-0.parquet", "conflicts.parquet"
@@ -75,18 +78,26 @@ def merge(
     decisions = decide(spec, inputs)
     quarantined = _set_aside(inputs, spec, quarantine, sensitive)
     arrival = Arrival.of(inputs)
+    plan = Plan(inputs, spec.key, arrival, main_order(decisions))
     failpoint("merge.before_read")
-    with (
-        ConflictLog(scratch / CONFLICTS, inputs, spec, decisions, arrival, sensitive) as log,
-        session(inputs, scratch, memory_limit_mb, threads) as connection,
-    ):
-        kernel = Kernel(inputs, spec.key, decisions, log, lineage=spec.lineage)
-        order = main_order(decisions)
-        reader = sorted_rows(connection, inputs, spec.key, arrival, order)
-        failpoint("merge.before_write")
-        with closing(batches(reader, inputs, spec.key, arrival, order)) as stream:
-            merged = _watched(kernel.merge(batch) for batch in stream)
-            write_batches(merged, kernel.schema, scratch / PART, "parquet", WriteSpec(), rows_per_group=_ROWS_PER_GROUP)
+
+    def attempt(pieces_of: Callable[[Any, Plan], Iterator[pl.DataFrame]]) -> tuple[Kernel, ConflictLog]:
+        with (
+            ConflictLog(scratch / CONFLICTS, inputs, spec, decisions, arrival, sensitive) as log,
+            session(inputs, scratch, memory_limit_mb, threads) as connection,
+        ):
+            kernel = Kernel(inputs, spec.key, decisions, log, lineage=spec.lineage)
+            pieces = pieces_of(connection, plan)
+            failpoint("merge.before_write")
+            with closing(batches(pieces, plan)) as stream:
+                rows = _watched(kernel.merge(batch) for batch in stream)
+                write_batches(rows, kernel.schema, scratch / PART, "parquet", WriteSpec(), _ROWS_PER_GROUP)
+        return kernel, log
+
+    try:
+        kernel, log = attempt(merged_pieces if plan.seems_sorted else sorted_pieces)
+    except OutOfOrder:
+        kernel, log = attempt(sorted_pieces)
     failpoint("merge.after_write")
     return Merged(
         schema=kernel.schema,

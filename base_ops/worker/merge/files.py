@@ -19,7 +19,16 @@ from base_ops.core.errors import BadInput, ConfigError
 from base_ops.worker.engine.plan import POINTER
 
 _EXACT_FLOAT = 1 << 53
-_DIGITS = {pl.Int8: 3, pl.Int16: 5, pl.Int32: 10, pl.Int64: 19, pl.UInt8: 3, pl.UInt16: 5, pl.UInt32: 10, pl.UInt64: 20}
+_DIGITS: dict[type[pl.DataType], int] = {
+    pl.Int8: 3,
+    pl.Int16: 5,
+    pl.Int32: 10,
+    pl.Int64: 19,
+    pl.UInt8: 3,
+    pl.UInt16: 5,
+    pl.UInt32: 10,
+    pl.UInt64: 20,
+}
 _SIGNED = (pl.Int8, pl.Int16, pl.Int32, pl.Int64)
 SOURCE, BRANCH, ARRIVAL = "//source", "//branch", "//arrival"
 """Columns beside the data: number of the source, of the branch, and the packed order of arrival."""
@@ -56,6 +65,8 @@ class FileFacts:
     ranges: dict[str, tuple[int, int] | None]
     """Integer columns: least and greatest value, None where unknown."""
     may_be_null: frozenset[str]
+    in_order: bool
+    """Whether nothing in the footer speaks against the rows being in order of key."""
 
 
 @dataclass(frozen=True)
@@ -184,6 +195,7 @@ def _facts(file: SourceFile, rename: dict[str, str], key: Sequence[str]) -> File
         has_pointer=POINTER in raw and raw[POINTER].is_integer(),
         last_line=max(lines[1], footer.num_rows) if lines else (1 << 40),
         ranges={new: stats[old][1] for old, new in names.items() if old in stats and raw[old].is_integer()},
+        in_order=_in_order(footer, next(old for old, new in names.items() if new == key[0])),
         may_be_null=frozenset(new for old, new in names.items() if stats.get(old, (None, None))[0] != 0),
     )
 
@@ -206,6 +218,20 @@ def _statistics(footer: Any) -> dict[str, tuple[int | None, tuple[int, int] | No
         name = footer.schema.column(position).path
         found[name] = (nulls, (min(least, default=0), max(least, default=0)) if known else None)
     return found
+
+
+def _in_order(footer: Any, column: str) -> bool:
+    """Whether the ranges of a column never step back from row group to row group."""
+    position = next((c for c in range(footer.num_columns) if footer.schema.column(c).path == column), None)
+    if position is None:
+        return False
+    greatest: Any = None
+    for group in range(footer.num_row_groups):
+        stats = footer.row_group(group).column(position).statistics
+        if stats is None or not stats.has_min_max or (greatest is not None and stats.min < greatest):
+            return False
+        greatest = stats.max
+    return True
 
 
 def _text_bytes(footer: Any) -> int:
@@ -237,7 +263,8 @@ def _common_type(column: str, facts: Sequence[FileFacts]) -> pl.DataType:
                 code="incompatible_types",
                 where=f"{first.file.source} and {fact.file.source}",
                 expected="types that widen into each other without loss",
-                found=f"{settled} in {first.file.source} ({first.file.uri}), {fact.schema[column]} in {fact.file.source} ({fact.file.uri})",
+                found=f"{settled} in {first.file.source} ({first.file.uri}), "
+                f"{fact.schema[column]} in {fact.file.source} ({fact.file.uri})",
                 todo="give the column the same type when the sources are converted, or rename one of them",
             )
         settled = wider
@@ -309,3 +336,8 @@ def _widen_decimals(left: pl.DataType, right: pl.DataType) -> pl.DataType | None
         return None
     whole, scale = max(a[0], b[0]), max(a[1], b[1])
     return pl.Decimal(whole + scale, scale) if whole + scale <= 38 else None
+
+
+def identifier(name: str) -> str:
+    """A quoted SQL identifier."""
+    return '"' + name.replace('"', '""') + '"'

@@ -1,6 +1,6 @@
 """Segments of one key in sorted rows: which row wins, and what the rows add up to. Array operations throughout.
 
-Candidates are narrowed down, criterion by criterion; a run that is down to one row stays as it is.
+A row's preference (better source, later arrival) is a number, so that ties need no sorting.
 """
 
 from __future__ import annotations
@@ -35,6 +35,13 @@ class Groups:
         starts = np.flatnonzero(first)
         return cls(np.arange(len(first)), starts, np.cumsum(first) - 1, np.arange(len(starts)))
 
+    def of_rows(self, values: NDArray[Any]) -> NDArray[Any]:
+        """Values of a batch, of these rows."""
+        return values if len(values) == len(self.rows) else values[self.rows]
+
+    def of_series(self, values: pl.Series) -> pl.Series:
+        return values if len(values) == len(self.rows) else values.gather(self.rows)
+
     def only(self, keep: Mask) -> Groups:
         """The rows for which `keep` (as long as `rows`) holds."""
         if keep.all():
@@ -45,6 +52,11 @@ class Groups:
         starts = np.flatnonzero(first)
         return Groups(self.rows[keep], starts, np.cumsum(first) - 1, self.group[run[starts]])
 
+    def runs_of(self, other: Groups) -> tuple[Mask, Groups]:
+        """Which runs belong to a group of `other`, and these runs alone."""
+        wanted = np.isin(self.group, other.group, assume_unique=True)
+        return wanted, self.only(wanted[self.run])
+
     def prefer(self, keep: Mask) -> Groups:
         """Only the rows for which `keep` holds, in the runs that have such a row; the other runs whole."""
         if keep.all() or not len(self.rows):
@@ -52,12 +64,24 @@ class Groups:
         has = np.logical_or.reduceat(keep, self.starts)
         return self.only(keep | ~has[self.run])
 
-    def best(self, values: NDArray[Any], *, largest: bool) -> Groups:
-        """Only the rows with the largest (or smallest) value of their run."""
-        if len(self.rows) == len(self.starts):
-            return self
+    def best(self, values: NDArray[Any], preference: Index, *, largest: bool) -> Index:
+        """Of each run, the row with the largest (or smallest) value; of several such, the one preferred most.
+
+        Args:
+            values, preference: as long as `rows`; preferences are at least 0 and differ within a run.
+        """
+        if not len(self.rows):
+            return self.rows
         extreme = (np.maximum if largest else np.minimum).reduceat(values, self.starts)
-        return self.only(values == extreme[self.run])
+        return self.preferred(np.where(values == extreme[self.run], preference, NONE))
+
+    def preferred(self, preference: Index) -> Index:
+        """Of each run, the row preferred most."""
+        if len(self.rows) == len(self.starts):
+            return self.rows
+        most: Index = np.maximum.reduceat(preference, self.starts)
+        winners: Index = self.rows[preference == most[self.run]]
+        return winners
 
     def first_rows(self) -> Index:
         """Of each run, its first row."""

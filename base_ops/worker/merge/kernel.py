@@ -12,13 +12,13 @@ import polars as pl
 from numpy.typing import NDArray
 
 from base_ops.core.errors import BadInput
-from base_ops.worker.merge.conflicts import ConflictLog
+from base_ops.worker.merge.conflicts import ConflictLog, suspects
 from base_ops.worker.merge.decisions import ENTRY, Decision, Order
 from base_ops.worker.merge.files import ARRIVAL, BRANCH, SOURCE, Inputs
 from base_ops.worker.merge.groups import NONE, Groups, Index, Mask, ranks, sums, weighted_average
 
 if TYPE_CHECKING:
-    from base_ops.worker.merge.rows import Arrival
+    from base_ops.worker.merge.arrival import Arrival
 
 SEVERAL = 255
 """Lineage of a value that several sources contributed to; null where no source had a say."""
@@ -33,6 +33,7 @@ class Batch:
     order: Order
     arrival: Arrival
     _ranks: dict[str, tuple[NDArray[Any], Mask | None]] = field(default_factory=dict)
+    _preference: dict[bool, Index] = field(default_factory=dict)
 
     @cached_property
     def groups(self) -> Groups:
@@ -45,6 +46,17 @@ class Batch:
     @cached_property
     def branch(self) -> NDArray[np.uint16]:
         return self.frame[BRANCH].to_numpy()
+
+    @cached_property
+    def preferred(self) -> Index:
+        """Of each group, the latest record of its best source."""
+        return self.groups.preferred(self.preference(earliest=False))
+
+    def preference(self, *, earliest: bool) -> Index:
+        """A number per row, the greater the better: source, then arrival."""
+        if earliest not in self._preference:
+            self._preference[earliest] = self.arrival.preference(self.frame[ARRIVAL], earliest=earliest)
+        return self._preference[earliest]
 
     def ranks(self, column: str) -> tuple[NDArray[Any], Mask | None]:
         """See `groups.ranks`; also of ENTRY."""
@@ -90,14 +102,14 @@ class Kernel:
         marks: dict[str, pl.Series] = {}
         for decision in self.decisions:
             taking = self._takers(decision, batch)
-            decided = (
-                self._record(decision, taking, batch)
-                if decision.takes_record
-                else self._derived(decision, taking, batch)
-            )
+            searched = decision.compares and decision.order != batch.order
+            watched = decision.fields if searched else self.log.watched(decision)
+            differing = suspects(batch.frame, watched, taking, nulls_win=not decision.skip_nulls)
+            decide = self._record if decision.takes_record else self._derived
+            decided = decide(decision, taking, differing, batch)
             columns.update(zip(decision.fields, decided.values, strict=True))
             marks[decision.lineage] = _with_nulls(decided.source, decided.silent)
-            self.log.add(decision, batch, taking, decided)
+            self.log.add(decision, batch, differing, decided)
         self.rows_in += batch.frame.height
         self.rows_out += len(columns[self.key[0]])
         self.log.close_batch()
@@ -112,14 +124,19 @@ class Kernel:
 
     def _candidates(self, decision: Decision, taking: Groups, batch: Batch) -> Groups:
         if len(decision.whole) < len(decision.takers):
-            taking = taking.prefer(_member(decision.whole, len(self.inputs.branches))[batch.branch[taking.rows]])
+            taking = taking.prefer(_member(decision.whole, len(self.inputs.branches))[taking.of_rows(batch.branch)])
         if decision.skip_nulls and batch.frame[decision.fields[0]].null_count():
             taking = taking.only(batch.frame[decision.fields[0]].is_not_null().to_numpy()[taking.rows])
         return taking
 
-    def _record(self, decision: Decision, taking: Groups, batch: Batch) -> Decided:
+    def _record(self, decision: Decision, taking: Groups, differing: Groups, batch: Batch) -> Decided:
         candidates = self._candidates(decision, taking, batch)
-        rows = self._winners(decision.order, candidates, batch)
+        if decision.compares and decision.order != batch.order:
+            rows = self._winners(Order(), candidates, batch).copy()  # right where all values are the same
+            at, unlike = candidates.runs_of(differing)
+            rows[at] = self._winners(decision.order, unlike, batch)
+        else:
+            rows = self._winners(decision.order, candidates, batch)
         winner = candidates.spread(rows, len(batch.groups.starts), NONE)
         silent = _none_if_all_false(winner == NONE)
         values = _take(batch, decision.fields, winner, silent)
@@ -129,21 +146,22 @@ class Kernel:
         """Of each run, the row that wins."""
         if order == batch.order:
             return left.first_rows()
-        if order.column is not None:
-            values, there = batch.ranks(order.column)
-            left = left if there is None else left.prefer(there[left.rows])
-            left = left.best(values[left.rows], largest=order.largest)
-        if order.earliest:
-            left = left.best(batch.source[left.rows], largest=False)
-        return left.best(batch.ranks(ARRIVAL)[0][left.rows], largest=not order.earliest).first_rows()
+        preference = batch.preference(earliest=order.earliest)
+        if order == Order() and left is batch.groups:
+            return batch.preferred
+        if order.column is None:
+            return left.preferred(left.of_rows(preference))
+        values, there = batch.ranks(order.column)
+        left = left if there is None else left.prefer(left.of_rows(there))
+        return left.best(left.of_rows(values), left.of_rows(preference), largest=order.largest)
 
-    def _derived(self, decision: Decision, taking: Groups, batch: Batch) -> Decided:
+    def _derived(self, decision: Decision, taking: Groups, differing: Groups, batch: Batch) -> Decided:
         candidates = self._candidates(decision, taking, batch)
         if decision.value is not None:
             per_run = self._expression(decision, candidates, batch)
         elif decision.rule == "sum":
             try:
-                per_run = sums(candidates, batch.frame[decision.fields[0]].gather(candidates.rows), decision.dtypes[0])
+                per_run = sums(candidates, candidates.of_series(batch.frame[decision.fields[0]]), decision.dtypes[0])
             except OverflowError:
                 raise BadInput(
                     f"A sum of {decision.fields[0]!r} does not fit 64 bits",
@@ -152,13 +170,16 @@ class Kernel:
                     todo="give the column a decimal or float64 type when the sources are converted",
                 ) from None
         else:
-            values = batch.frame[decision.fields[0]].gather(candidates.rows).cast(pl.Float64).to_numpy()
-            per_run = pl.Series(weighted_average(candidates, values, self._weights(decision, candidates, batch)))
+            values = batch.frame[decision.fields[0]].cast(pl.Float64).to_numpy()
+            averages = values[candidates.first_rows()]  # right where all values are the same
+            at, unlike = candidates.runs_of(differing)
+            averages[at] = weighted_average(unlike, values[unlike.rows], self._weights(decision, unlike, batch))
+            per_run = pl.Series(averages)
         count = len(batch.groups.starts)
         silent = _none_if_all_false(candidates.spread(np.zeros(len(candidates.starts), bool), count, True))
         place = candidates.spread(np.arange(len(candidates.starts)), count, NONE)
         value = per_run if silent is None else per_run.gather(_with_nulls(place, silent))
-        sources = batch.source[candidates.rows]
+        sources = candidates.of_rows(batch.source)
         if len(sources):
             lowest = np.minimum.reduceat(sources, candidates.starts)
             highest = np.maximum.reduceat(sources, candidates.starts)
@@ -167,8 +188,10 @@ class Kernel:
 
     def _weights(self, decision: Decision, candidates: Groups, batch: Batch) -> NDArray[np.float64]:
         if decision.by is None:
-            return np.array(decision.weights)[batch.source[candidates.rows]]
-        return batch.frame[decision.by].gather(candidates.rows).cast(pl.Float64).fill_null(0.0).fill_nan(0.0).to_numpy()
+            weights = np.array(decision.weights)
+            per_row: NDArray[np.float64] = weights[candidates.of_rows(batch.source)]
+            return per_row
+        return candidates.of_series(batch.frame[decision.by]).cast(pl.Float64).fill_null(0.0).fill_nan(0.0).to_numpy()
 
     def _expression(self, decision: Decision, candidates: Groups, batch: Batch) -> pl.Series:
         """The value of each source is that of its latest record with a value."""
@@ -178,7 +201,7 @@ class Kernel:
         columns: dict[str, pl.Series] = {}
         for source in decision.value.meta.root_names():
             number = self.inputs.sources.index(source) if source in self.inputs.sources else NONE
-            own = candidates.only(batch.source[candidates.rows] == number)
+            own = candidates.only(candidates.of_rows(batch.source) == number)
             latest = self._winners(Order(), own, batch)
             row = np.full(runs, NONE)
             row[candidates.run[np.searchsorted(candidates.rows, latest)]] = latest

@@ -16,9 +16,10 @@ from base_ops.core.errors import BadInput, BaseOpsError, ConfigError
 from base_ops.data_ingestion.specs import MergerSpec
 from base_ops.worker.lake.quarantine import Quarantine, read_quarantine
 from base_ops.worker.lake.store import Store
-from base_ops.worker.merge import CONFLICTS, PART, Merged, SourceFile, files, merge
+from base_ops.worker.merge import CONFLICTS, PART, Merged, SourceFile, files, merge, streams
+from base_ops.worker.merge.arrival import Arrival
 from base_ops.worker.merge.decisions import ENTRY, Order
-from base_ops.worker.merge.rows import Arrival, batches, session, sorted_rows
+from base_ops.worker.merge.rows import session
 
 MergeFrames = Callable[..., tuple[pl.DataFrame, pl.DataFrame, Merged]]
 
@@ -341,14 +342,15 @@ def test_arrival_orders_by_entry_line_file_row(rows: int, tmp_path: Path) -> Non
     if rows > 4:
         arrival = Arrival(inputs, line_bits=41, file_bits=10, row_bits=30, entry_bits=12, source_bits=3)
         assert arrival.wide
-    with session(inputs, tmp_path, 1400, 1) as connection:
-        reader = sorted_rows(connection, inputs, ["k"], arrival, Order())
-        batch = next(batches(reader, inputs, ["k"], arrival, Order()))
-    assert batch.frame["v"].to_list() == [1, 11, 3, 2, 13, 12, 21, 23, 22]
-    assert batch.ranks(ENTRY)[0].tolist() == [1] * 6 + [0] * 3
-    packed = batch.frame["//arrival"]
-    assert arrival.lines(packed).to_list() == [rows - 1, rows - 1, 2, 2, 2, 2, rows - 1, 2, 2]
-    assert arrival.objects(packed, pl.String()).to_list() == list("babbaaccc")
+    plan = streams.Plan(inputs, ("k",), arrival, Order())
+    for pieces in (streams.sorted_pieces, streams.merged_pieces):
+        with session(inputs, tmp_path, 1400, 1) as connection:
+            (batch,) = streams.batches(pieces(connection, plan), plan)
+        assert batch.frame["v"].to_list() == [1, 11, 3, 2, 13, 12, 21, 23, 22]
+        assert batch.ranks(ENTRY)[0].tolist() == [1] * 6 + [0] * 3
+        packed = batch.frame["//arrival"]
+        assert arrival.lines(packed).to_list() == [rows - 1, rows - 1, 2, 2, 2, 2, rows - 1, 2, 2]
+        assert arrival.objects(packed, pl.String()).to_list() == list("babbaaccc")
 
 
 # -- limits

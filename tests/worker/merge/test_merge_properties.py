@@ -18,7 +18,7 @@ from merge_by_hand import TYPES, Table, by_hand
 from base_ops.data_ingestion.specs import MergerSpec
 from base_ops.worker.lake.quarantine import Quarantine
 from base_ops.worker.lake.store import Store
-from base_ops.worker.merge import CONFLICTS, PART, Merged, SourceFile, merge, rows
+from base_ops.worker.merge import CONFLICTS, PART, Merged, SourceFile, engine, merge, streams
 
 SOURCES = ("x", "y", "z")
 VALUES: dict[str, st.SearchStrategy[Any]] = {
@@ -39,6 +39,8 @@ def tables(draw: st.DrawFn) -> list[Table]:
         lacks = draw(st.sets(st.sampled_from(["t", "a", "b", "c", "s"]), max_size=2))
         columns = tuple(c for c in TYPES if c not in lacks)
         lines = draw(st.lists(st.fixed_dictionaries({c: VALUES[c] for c in columns}), max_size=6))
+        if draw(st.booleans()):
+            lines.sort(key=lambda row: (row["k"] is None, row["k"] or 0, row["j"]))
         numbered = [{"_line": line // draw(st.integers(1, 2)) + 1, **row} for line, row in enumerate(lines)]
         made.append(Table(draw(st.sampled_from(SOURCES)), draw(st.integers(1, 2)), f"f{number}", columns, numbered))
     return made
@@ -173,8 +175,8 @@ def test_batches_threads_and_spilling_are_without_effect(tmp_path: Path, monkeyp
     )
     seen = set()
     for chunk, batch, threads in ((122_880, 240_000, 2), (1_000, 1_000, 1), (4_096, 1, 2)):
-        monkeypatch.setattr(rows, "_CHUNK_ROWS", chunk)
-        monkeypatch.setattr(rows, "_BATCH_ROWS", batch)
+        monkeypatch.setattr(streams, "_CHUNK_ROWS", chunk)
+        monkeypatch.setattr(streams, "_BATCH_ROWS", batch)
         with tempfile.TemporaryDirectory() as folder:
             quarantine = Quarantine(Store(folder), "q", Path(folder), [])
             done = merge(
@@ -183,3 +185,52 @@ def test_batches_threads_and_spilling_are_without_effect(tmp_path: Path, monkeyp
             assert done.rows_out == 30_011 and done.conflict_rows > 1000
             seen.add(tuple(digest(Path(folder))))
     assert len(seen) == 1
+
+
+@pytest.mark.parametrize("order", ["sorted", "shuffled", "sorted but for the end"])
+def test_files_in_order_of_key_are_merged_as_runs_to_the_same_bytes(
+    order: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(streams, "_CHUNK_ROWS", 3_000)
+    tried: list[str] = []
+    for name in ("merged_pieces", "sorted_pieces"):
+        made = getattr(streams, name)
+        monkeypatch.setattr(engine, name, lambda *a, name=name, made=made: tried.append(name) or made(*a))
+    spec = MergerSpec.model_validate(
+        {
+            "dataset": "d",
+            "key": ["symbol", "k"],
+            "default": {"rule": "last_write_wins", "by": "t"},
+            "fields": [
+                {"fields": ["a"], "rule": "min"},
+                {"fields": ["b"], "rule": "first_write_wins"},
+                {"fields": ["c"], "rule": "weighted_average", "by": "t"},
+            ],
+        }
+    )
+    digests = []
+    for arrangement in ("sorted", order):
+        files = []
+        for number, source in enumerate(SOURCES):
+            i = pl.int_range(0, 20_000)
+            frame = pl.select(
+                _line=i + 1,
+                symbol=pl.concat_str(pl.lit("S"), (i // 5_000).cast(pl.String)),
+                k=(i % 5_000) // (1 + number % 2) * (1 + number),
+                t=(i * 31) % 97,
+                a=((i * 13) % 11).cast(pl.Float64) / 10,
+                b=(i * (7 + number)) % 5,
+                c=((i * 17) % 3).cast(pl.Float64),
+            )
+            if arrangement == "shuffled":
+                frame = frame.sample(fraction=1.0, shuffle=True, seed=number)
+            elif arrangement != "sorted":
+                frame = pl.concat([frame[1:], frame[:1]])
+            path = tmp_path / f"{arrangement}-{source}.parquet"
+            frame.write_parquet(path)
+            files.append(SourceFile(source, path, source, source, 1 + number % 2))
+        with merged(files, spec) as (done, root):
+            assert done.merged_away > 10_000 and done.conflict_rows > 10_000
+            digests.append(digest(root))
+    assert digests[0] == digests[1]
+    assert tried == ["merged_pieces", "merged_pieces", "sorted_pieces"][: 2 if order == "sorted" else 3]

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from base_ops.worker.engine.plan import Rejected
 from base_ops.worker.formats.delimited.dialect import Dialect
-from base_ops.worker.formats.delimited.structure import Layout, Positions, as_array, layout
+from base_ops.worker.formats.delimited.structure import Glance, Layout, Positions, as_array, glance, layout
 
 T = TypeVar("T")
 BLOCK_BYTES = 8 << 20
@@ -54,6 +54,7 @@ class Block:
     """Start and line end in `origin` of every record, where `data` is not `origin`."""
     rejected: list[Rejected] = field(default_factory=list)
     _layout: Layout | None = None
+    _glance: Glance | None = None
 
     def __post_init__(self) -> None:
         self.origin = self.origin or self.data
@@ -63,6 +64,12 @@ class Block:
         if self._layout is None:
             self._layout = layout(self.data, self.dialect, quoted=self.quoted)
         return self._layout
+
+    def glance(self, firsts: bytes) -> Glance:
+        """What the bytes of `data` show at a glance; looked at once."""
+        if self._glance is None or self._glance.looked_for != firsts:
+            self._glance = glance(self.data, self.dialect, quoted=self.quoted, firsts=firsts)
+        return self._glance
 
     @property
     def is_measured(self) -> bool:
@@ -74,10 +81,8 @@ class Block:
         """Start and line end of every record in `origin`."""
         return self.spans if self.spans is not None else (self.layout.starts, self.layout.ends)
 
-    def lines(self, height: int) -> Positions:
-        """Physical line of every record, of which there are `height`."""
-        if self.spans is None and self.newlines == height:
-            return np.arange(self.line, self.line + height, dtype=np.int64)
+    def lines(self) -> Positions:
+        """Physical line of every record."""
         breaks = np.flatnonzero(as_array(self.origin) == ord(self.dialect.eol))
         return self.line + np.searchsorted(breaks, self.origins[0])
 

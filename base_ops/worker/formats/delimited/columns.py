@@ -73,7 +73,7 @@ def plan_columns(
 
     Args:
         names: of the file's columns, in order.
-        sample: the same columns as text, null tokens and unquoted blanks already null.
+        sample: the same columns as text, whatever their names; null tokens and unquoted blanks already null.
 
     Raises:
         BadInput: a declared column is missing.

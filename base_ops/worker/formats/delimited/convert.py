@@ -11,18 +11,22 @@ import polars as pl
 
 from base_ops.worker.formats.delimited.blocks import Block
 from base_ops.worker.formats.delimited.columns import Column
-from base_ops.worker.formats.delimited.structure import Positions, as_array, cell_hints, occurs, tokens
+from base_ops.worker.formats.delimited.structure import Positions, as_array, tokens
 from base_ops.worker.types import bad_cells, parse_expr
 
 _EXACT_FLOAT = 2.0**53
 _NONE = np.zeros(0, np.int64)
 _SHOWN = 80
+_PROBE_ROWS = 1024
 _HAS_OFFSET = r"(Z|[+-]\d\d(:?\d\d)?) *$"
 
 
 class Converter:
     def __init__(self, null_values: tuple[str, ...]) -> None:
         self.nulls = [token for token in null_values if token]
+        self._tokens = [token.encode() for token in self.nulls]
+        self.firsts = bytes(sorted({token[0] for token in self._tokens}))
+        """First bytes of the null tokens."""
 
     # -- numbers that polars read itself
 
@@ -37,19 +41,15 @@ class Converter:
 
     def hints(self, block: Block) -> tuple[bool, bool]:
         """Whether some number may have a leading zero, and whether some cell may be a null token."""
-        dialect, data = block.dialect, block.data
-        before = {ord(mark) for mark in (dialect.delimiter, dialect.eol, " ")}
-        before |= {ord(dialect.plain_quote)} if block.quoted else set()
-        tokens = [token.encode() for token in self.nulls]
-        zero, starts = cell_hints(data, sorted(before), sorted({token[0] for token in tokens}))
-        array = as_array(data)
-        for token in tokens:
-            found = starts[starts < len(array) - len(token)]
+        seen = block.glance(self.firsts)
+        array = as_array(block.data)
+        for token in self._tokens if len(seen.firsts) else ():
+            found = seen.firsts[seen.firsts < len(array) - len(token)]
             for shift, byte in enumerate(token):
                 found = found[array[found + shift] == byte]
             if len(found):
-                return zero, True
-        return zero, False
+                return seen.zero, True
+        return seen.zero, False
 
     def leading_zeros(self, block: Block, columns: list[Column]) -> dict[str, Positions]:
         """Rows in which a column taken for numbers holds a name such as 007; declared columns may."""
@@ -74,9 +74,9 @@ class Converter:
 
     # -- texts
 
-    def convert(self, block: Block, column: Column, text: pl.Series) -> tuple[pl.Series, Positions]:
+    def convert(self, column: Column, text: pl.Series) -> tuple[pl.Series, Positions]:
         """Values of a text column, and the rows whose text is not one."""
-        value = self._fast(block, column, text)
+        value = self._fast(column, text)
         if value.null_count() == text.null_count():
             return value, _NONE
         rest = text.is_not_null() & value.is_null()
@@ -84,11 +84,11 @@ class Converter:
         texts = text.gather(rows)
         slow = self._exact(column, texts)
         value = value.scatter(rows, slow) if slow.null_count() < len(slow) else value
-        bad = bad_cells(column.name, texts, slow, self.nulls)
+        bad = bad_cells(text.name, texts, slow, self.nulls)
         return value, rows.filter(bad).to_numpy().astype(np.int64)
 
     def _exact(self, column: Column, text: pl.Series) -> pl.Series:
-        expr = parse_expr(column.name, column.type, column.format, column.decimal, column.unit)
+        expr = parse_expr(text.name, column.type, column.format, column.decimal, column.unit)
         value = text.to_frame().select(expr).to_series()
         if column.declared:
             return value
@@ -100,16 +100,18 @@ class Converter:
             return _only_where(text.str.to_lowercase().str.strip_chars(" ").is_in(["true", "false"]), value)
         return value
 
-    def _fast(self, block: Block, column: Column, text: pl.Series) -> pl.Series:
+    def _fast(self, column: Column, text: pl.Series) -> pl.Series:
         dtype = column.dtype
         if dtype.is_integer():
             return text.cast(dtype, strict=False)
         if dtype == pl.Float64 and column.decimal == ".":
             value = text.cast(dtype, strict=False)
             return self._exact(column, text) if self._is_wide(value) else value
-        if column.exact is None or occurs(block.data, b":60"):
+        if column.exact is None:
             return self._exact(column, text)
         value = _strptime(column, text, column.unit)
+        if _has_second_60(text, value):
+            return self._exact(column, text)
         low, high = _years(_strptime(column, text, "us") if column.unit == "ns" else value)
         if low < 1000 or (column.unit == "ns" and not 1678 <= low <= high <= 2261):
             return self._exact(column, text)
@@ -127,11 +129,10 @@ class Converter:
             return value
         marked = _mark_quoted(block, self.nulls) if block.quoted else None
         if marked is None:
-            return value.to_frame().select(_null_if(pl.col(column.name), self.nulls)).to_series()
+            return _only_where(~value.is_in(self.nulls), value)
         data, mark = marked
         value = reread(block, column, data)
-        text = pl.col(column.name)
-        return value.to_frame().select(_null_if(text, self.nulls).str.replace_all(mark, "", literal=True)).to_series()
+        return _only_where(~value.is_in(self.nulls), value).str.replace_all(mark, "", literal=True)
 
 
 def misfit(column: Column, text: pl.Series) -> Callable[[int], str]:
@@ -152,16 +153,22 @@ def _only_where(mask: pl.Series, value: pl.Series) -> pl.Series:
     return pl.select(pl.when(mask).then(value).alias(value.name)).to_series()
 
 
-def _null_if(text: pl.Expr, tokens: list[str]) -> pl.Expr:
-    return pl.when(~text.is_in(tokens)).then(text)
-
-
 def _strptime(column: Column, text: pl.Series, unit: str) -> pl.Series:
     assert column.exact is not None
+    repeats = 2 * text.head(_PROBE_ROWS).n_unique() <= min(len(text), _PROBE_ROWS)  # else remembering texts costs more
     if column.type == "date":
-        return text.str.to_date(column.exact, strict=False)
-    value = text.str.to_datetime(column.exact, strict=False, time_unit=unit)  # type: ignore[arg-type]
+        return text.str.to_date(column.exact, strict=False, cache=repeats)
+    value = text.str.to_datetime(column.exact, strict=False, time_unit=unit, cache=repeats)  # type: ignore[arg-type]
     return value.dt.replace_time_zone("UTC") if column.type == "timestamp_utc" else value
+
+
+def _has_second_60(text: pl.Series, value: pl.Series) -> bool:
+    """Whether some value was bent: a second 60 becomes the first second of the next minute."""
+    if not isinstance(value.dtype, pl.Datetime):
+        return False
+    second = 10**9 if value.dtype.time_unit == "ns" else 10**6
+    first = text.filter(value.to_physical() % (60 * second) < second)
+    return bool(first.str.contains(":60", literal=True).any())
 
 
 def _years(value: pl.Series) -> tuple[int, int]:

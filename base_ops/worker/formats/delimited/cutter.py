@@ -10,7 +10,7 @@ from base_ops.worker.engine.plan import Rejected
 from base_ops.worker.formats.delimited.blocks import RAW_BYTES, Block, encode_back
 from base_ops.worker.formats.delimited.cells import join_record, split_record
 from base_ops.worker.formats.delimited.dialect import Dialect
-from base_ops.worker.formats.delimited.structure import Layout, Positions, Scan, as_array, count, scan
+from base_ops.worker.formats.delimited.structure import Layout, Positions, Scan, as_array, scan
 
 _PIECE_BYTES = 1 << 20
 
@@ -18,8 +18,9 @@ _PIECE_BYTES = 1 << 20
 class Cutter:
     """One pass over one stream."""
 
-    def __init__(self, dialect: Dialect, max_record_bytes: int) -> None:
-        self.dialect = dialect
+    def __init__(self, dialect: Dialect, max_record_bytes: int, firsts: bytes = b"") -> None:
+        """`firsts` is what the reader of the blocks will look for (Block.glance): better done in this thread."""
+        self.dialect, self.firsts = dialect, firsts
         self.limit = max_record_bytes
         self.eol, self.quote, self.escape = (m.encode() for m in (dialect.eol, dialect.quote, dialect.escape))
         self.comment = dialect.comment.encode()
@@ -102,9 +103,8 @@ class Cutter:
         if complete == 0:
             return None, data
         whole, rest = (data, b"") if complete == len(data) else (data[:complete], data[complete:])
-        block = Block(
-            whole, self.dialect, self.line, self.offset, quoted, count(whole, self.dialect.eol), self.source_offset
-        )
+        block = Block(whole, self.dialect, self.line, self.offset, quoted, source_offset=self.source_offset)
+        block.newlines = block.glance(self.firsts).newlines
         self._advance(whole, block.newlines)
         if found and (len(found.malformed) or len(found.comments) or len(found.literal) or escaped):
             block = self._settle(block, found, escaped=escaped)

@@ -16,9 +16,11 @@ from base_ops.worker.formats.delimited.blocks import UNDECODABLE, Block
 from base_ops.worker.formats.delimited.cells import join_record, split_record
 from base_ops.worker.formats.delimited.columns import Column
 from base_ops.worker.formats.delimited.convert import Converter, misfit, named_by_zero
-from base_ops.worker.formats.delimited.structure import as_array, count
+from base_ops.worker.formats.delimited.structure import as_array
 
 Mask = NDArray[np.bool_]
+_PLAIN = "cell"
+"""Name of series that are worked on: polars' own methods take names such as ^…$ for patterns."""
 _TAKEN_FOR_COMPRESSED = (b"\x1f\x8b", b"x\x01", b"x\x9c", b"x\xda", b"\x28\xb5\x2f\xfd")
 """First bytes that make polars unpack what it was given; a block of text may begin with them too."""
 
@@ -74,7 +76,8 @@ class Parser:
         if self._may_be_odd(block):
             return self._sift(block, rejected)
         if not block.quoted and not block.is_measured and block.spans is None and "" in self.spec.null_values:
-            clean = count(block.data, block.dialect.delimiter) == self._delimiters * block.newlines
+            found = block.glance(self.converter.firsts)
+            clean = found.delimiters == self._delimiters * block.newlines
         else:
             clean = self._fits(block)
         return block if clean else self._sift(block, rejected)
@@ -168,22 +171,22 @@ class Parser:
         zero, token = self.converter.hints(block)
         zeros = self.converter.leading_zeros(block, self.columns) if zero else {}
         for column in self.columns:
-            value = frame[column.name]
+            value = frame[column.name].alias(_PLAIN)
             if column.is_text:
                 if token:
                     value = self.converter.without_null_tokens(block, column, value, self._read_marked)
             elif not column.native or column in doubtful:
-                text = texts[column.name] if texts is not None and column in doubtful else value
+                text = texts[column.name].alias(_PLAIN) if texts is not None and column in doubtful else value
                 column.native = column.native and not value.null_count()
-                value, bad = self.converter.convert(block, column, text)
+                value, bad = self.converter.convert(column, text)
                 refusals.add(bad, "type", misfit(column, text), column.name)
             if column.name in zeros:
                 refusals.add(zeros[column.name], "type", named_by_zero(column), column.name)
             if column.required and value.null_count():
                 reason = f"{column.name}: a value is required"
                 refusals.add(value.is_null().to_numpy(), "required", lambda _, r=reason: r, column.name)  # type: ignore[misc]
-            values.append(value)
-        made = pl.DataFrame([*values, pl.Series(POINTER, block.lines(frame.height), pl.Int64)])
+            values.append(value.alias(column.name))
+        made = pl.DataFrame([*values, _pointers(block, frame.height)])
         rejected += refusals.rejected
         return made.filter(pl.Series(~refusals.bad)) if refusals.rejected else made
 
@@ -214,11 +217,22 @@ class Parser:
         return frame.slice(1) if guarded else frame
 
     def _read_marked(self, block: Block, column: Column, data: bytes) -> pl.Series:
-        return self._read(block, {c.name: pl.String() for c in self.columns}, [column], data)[column.name]
+        return self._read(block, {c.name: pl.String() for c in self.columns}, [column], data)[column.name].alias(_PLAIN)
 
 
 def _from_polars(error: BaseException) -> bool:
     return isinstance(error, pl.exceptions.PolarsError) or type(error).__name__ == "PanicException"
+
+
+def _pointers(block: Block, height: int) -> pl.Series:
+    """Physical line of every record, of which there are `height`."""
+    first, lines = block.line, None
+    if block.spans is not None or block.newlines != height:
+        lines = block.lines()
+        first = int(lines[0]) if height else first
+    if lines is None or not height or int(lines[-1]) == first + height - 1:  # ascending, so without gaps
+        return pl.int_range(first, first + height, dtype=pl.Int64, eager=True).alias(POINTER)
+    return pl.Series(POINTER, lines, pl.Int64)
 
 
 def _commented(block: Block) -> bytes:

@@ -1,4 +1,4 @@
-"""The delimited-text format: CSV, TSV and their relatives."""
+"""The reader of delimited text: settles dialect, columns and types, then reads block after block."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from base_ops.worker.formats.delimited.blocks import BLOCK_BYTES, Block, decoded
 from base_ops.worker.formats.delimited.cells import split_record
 from base_ops.worker.formats.delimited.columns import Column, name_columns, plan_columns
 from base_ops.worker.formats.delimited.cutter import Cutter
-from base_ops.worker.formats.delimited.dialect import Dialect, check_spec
+from base_ops.worker.formats.delimited.dialect import check_spec
 from base_ops.worker.formats.delimited.parse import Parser
-from base_ops.worker.formats.delimited.sniff import HEAD_BYTES, detect_dialect, likelihood
+from base_ops.worker.formats.delimited.sniff import HEAD_BYTES, detect_dialect
 
 
 class DelimitedReader:
@@ -40,7 +40,6 @@ class DelimitedReader:
         names, found = name_columns(header, sample.width - 1)
         self.findings += found
         sample = sample.drop(sample.columns[-1]).head(spec.sample_rows)
-        sample.columns = names
         self.columns, found = plan_columns(names, sample, spec, header=self.dialect.header, source=source.name)
         self.findings += found
         self.schema = pl.Schema({c.name: c.dtype for c in self.columns})
@@ -50,7 +49,7 @@ class DelimitedReader:
         parser = Parser(self.columns, self.spec)
         waiting = self.dialect.header
         with self.source.open() as file:
-            cutter = Cutter(self.dialect, self.spec.max_record_bytes)
+            cutter = Cutter(self.dialect, self.spec.max_record_bytes, parser.converter.firsts)
             with closing(read_ahead(cutter.blocks(decoded(file, self.dialect, self.block_bytes)))) as blocks:
                 for block in blocks:
                     if waiting:
@@ -97,7 +96,7 @@ def _take_header(block: Block) -> tuple[list[str] | None, Block]:
         record = block.record(index)
         if not record or (comment and record.startswith(comment)):
             continue
-        if block.rejected and block.rejected[0].line < int(block.lines(len(block.layout.ends))[index]):
+        if block.rejected and block.rejected[0].line < int(block.lines()[index]):
             raise BadInput("the header cannot be read", code="bad_header", found=block.rejected[0].reason)
         cells = split_record(record, block.dialect)
         keep = np.ones(len(block.layout.ends), bool)
@@ -106,20 +105,3 @@ def _take_header(block: Block) -> tuple[list[str] | None, Block]:
         kept.rejected = block.rejected
         return [cell.decode("utf-8", "replace") for cell, _ in cells or []], kept
     return None, block
-
-
-class DelimitedFormat:
-    """CSV, TSV, semicolon or pipe separated text."""
-
-    name = "csv"
-    suffixes = (".csv", ".tsv", ".tab", ".psv", ".txt")
-
-    def sniff(self, head: bytes, name: str) -> float:
-        return likelihood(head, name)
-
-    def read(self, source: ByteSource, spec: ReadSpec) -> DelimitedReader:
-        """Raises: BadInput where the object is empty, is no text, or lacks a declared column."""
-        return DelimitedReader(source, spec)
-
-
-__all__ = ["DelimitedFormat", "DelimitedReader", "Dialect"]

@@ -8,7 +8,6 @@ first physical line only, and the next line is taken for the start of a record.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -60,11 +59,6 @@ def as_array(data: bytes) -> NDArray[np.uint8]:
     return np.frombuffer(data, np.uint8)
 
 
-def count(data: bytes, mark: str) -> int:
-    """How often a byte occurs (faster than bytes.count)."""
-    return int(np.count_nonzero(as_array(data) == ord(mark)))
-
-
 def tokens(data: bytes, dialect: Dialect, *, quoted: bool) -> tuple[Positions, NDArray[np.uint8]]:
     """Positions and bytes of the delimiters and line ends outside of quotes, in a well-formed block."""
     array = as_array(data)
@@ -90,65 +84,62 @@ def layout(data: bytes, dialect: Dialect, *, quoted: bool) -> Layout:
 
 _NO_LINES = np.zeros((0, 2), np.int64)
 _SLICE = 1 << 17
-_ZERO, _DIGITS = 48, (48, 57)
+_ZERO, _NINE, _COMMA = ord("0"), ord("9"), ord(",")
 
 
-def occurs(data: bytes, text: bytes) -> bool:
-    """Whether a short text occurs; steadier than `in`, which is slow on a text whose letters are frequent."""
-    for _, part in _slices(data, len(text) - 1):
-        hit = part[: len(part) - len(text) + 1] == text[0]
-        for shift in range(1, len(text)):
-            hit &= part[shift : len(part) - len(text) + 1 + shift] == text[shift]
-            if not hit.any():
-                break
-        else:
-            return True
-    return False
+@dataclass(frozen=True)
+class Glance:
+    """What one pass over the bytes of a block shows, whatever is in quotes.
 
-
-def cell_hints(data: bytes, before: Sequence[int], firsts: Sequence[int]) -> tuple[bool, Positions]:
-    """What may be odd about cells, in one pass: a filter that lets through too much rather than too little.
-
-    Args:
-        before: bytes that can stand before a cell.
-        firsts: bytes to look for at the start of a cell.
-
-    Returns:
-        whether some cell may begin with a zero and another digit; where cells begin with one of `firsts`.
+    `zero` and `firsts` are filters that let through too much rather than too little.
     """
-    low, high = min(before), max(before)
-    ranges = [(low, high)] if high <= ord(",") else [(mark, mark) for mark in before]  # little else lies up to ','
+
+    newlines: int
+    delimiters: int
+    zero: bool
+    """Some cell may begin with a zero and another digit."""
+    looked_for: bytes
+    firsts: Positions
+    """Where cells may begin with one of the bytes of `looked_for`."""
+
+
+def glance(data: bytes, dialect: Dialect, *, quoted: bool, firsts: bytes) -> Glance:
+    """Count and filter slice by slice: each stays in the processor's cache, and no memory is asked for."""
+    delimiter, eol = ord(dialect.delimiter), ord(dialect.eol)
+    before = {delimiter, eol, ord(" ")} | ({ord(dialect.plain_quote)} if quoted else set())
+    low = max(mark for mark in before if mark <= _COMMA)  # little else than marks lies up to ','
+    others = [mark for mark in before if mark > _COMMA]
+    newlines = delimiters = 0
     zero = data[:1] == b"0"
-    found = [np.zeros(int(data[:1] in [bytes([first]) for first in firsts]), np.int64)]
-    for begin, part in _slices(data, 2):
-        size = len(part) - 2
-        separator = _within(part[:size], ranges[0])
-        for more in ranges[1:]:
-            separator |= _within(part[:size], more)
-        cell = part[1 : size + 1]
-        if not zero:
-            hit = cell == _ZERO
-            hit &= separator
-            hit &= _within(part[2:], _DIGITS)
-            zero = bool(hit.any())
-        for first in firsts:
-            hit = cell == first
-            if hit.any():
-                hit &= separator
-                found.append(np.flatnonzero(hit) + (begin + 1))
-    return zero, np.concatenate(found)
-
-
-def _within(part: NDArray[np.uint8], span: tuple[int, int]) -> NDArray[np.bool_]:
-    low, high = span
-    return np.asarray(part == low if low == high else (part - np.uint8(low)) <= high - low)
-
-
-def _slices(data: bytes, overlap: int) -> Iterator[tuple[int, NDArray[np.uint8]]]:
-    """Parts small enough to stay in the processor's cache."""
+    found = [np.zeros(int(data[:1] in [firsts[i : i + 1] for i in range(len(firsts))]), np.int64)]
     array = as_array(data)
-    for begin in range(0, len(array) - overlap, _SLICE):
-        yield begin, array[begin : begin + _SLICE + overlap]
+    buffers = np.empty((2, _SLICE), bool)
+    for begin in range(0, len(array), _SLICE):
+        part = array[begin : begin + _SLICE]
+        separator, hit = buffers[:, : len(part)]
+        newlines += int(np.count_nonzero(np.equal(part, eol, out=hit)))
+        delimiters += int(np.count_nonzero(np.equal(part, delimiter, out=hit)))
+        np.less_equal(part, low, out=separator)
+        for mark in others:
+            separator |= np.equal(part, mark, out=hit)
+        cell = array[begin + 1 : begin + 1 + _SLICE]
+        separator, hit = separator[: len(cell)], hit[: len(cell)]
+        for first in firsts:
+            if np.equal(cell, first, out=hit).any():
+                found.append(np.flatnonzero(np.logical_and(hit, separator, out=hit)) + (begin + 1))
+        if not zero:
+            zero = _has_leading_zero(cell, array[begin + 2 : begin + 2 + _SLICE], separator, hit)
+    return Glance(newlines, delimiters, zero, firsts, np.concatenate(found))
+
+
+def _has_leading_zero(
+    cell: NDArray[np.uint8], second: NDArray[np.uint8], separator: NDArray[np.bool_], hit: NDArray[np.bool_]
+) -> bool:
+    """Whether some cell begins with a zero and another digit. Overwrites `separator` and `hit`."""
+    separator &= np.equal(cell, _ZERO, out=hit)
+    separator, hit = separator[: len(second)], hit[: len(second)]
+    separator &= np.greater_equal(second, _ZERO, out=hit)
+    return bool(separator.any()) and bool((separator & (second <= _NINE)).any())
 
 
 def scan(data: bytes, dialect: Dialect, *, final: bool, limit: int) -> Scan:

@@ -106,10 +106,10 @@ class Layout:
         frame = pointers.hstack(pl.DataFrame(pl.from_arrow(flat, rechunk=False)).get_columns())
         # an empty struct holds nothing: say in words that `{}` was there
         empty = [leaf.name for leaf in self.leaves if leaf.fast != leaf.type]
-        frame = frame.with_columns(pl.when(pl.col(n).is_not_null()).then(pl.lit("{}")).alias(n) for n in empty)
+        frame = frame.with_columns(pl.when(frame[n].is_not_null()).then(pl.lit("{}")).alias(n) for n in empty)
         if self.has_extra:
             frame = frame.with_columns(pl.lit(None, pl.String).alias(EXTRA))
-        return frame.select(*self.schema, POINTER)
+        return frame[[*self.schema, POINTER]]
 
     def with_unknown(self, table: pa.Table, records: Sequence[dict[str, Any]]) -> pl.DataFrame:
         """`unnest`, and the unknown keys of the records the table was parsed from."""

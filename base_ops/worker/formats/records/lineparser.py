@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from base_ops.worker.engine.plan import Rejected
 from base_ops.worker.formats.records.layout import Layout
 from base_ops.worker.formats.records.lines import Lines, too_long
-from base_ops.worker.formats.records.values import Decoder, Refused, kind_of
+from base_ops.worker.formats.records.values import LineDecoder, Refused
 
 _SPLIT = 8
 _FEW_LINES = 1024
@@ -52,29 +52,6 @@ class Parsed:
         if self.tables:
             self.frames.append(layout.unnest(pa.concat_tables(self.tables)))
             self.tables.clear()
-
-
-class LineDecoder:
-    """Decodes lines one by one, strictly."""
-
-    def __init__(self, max_record_bytes: int) -> None:
-        self._max_record_bytes = max_record_bytes
-        self._decoder = Decoder()
-
-    def decode(self, line: bytes) -> dict[str, Any]:
-        """The object in a line. Raises Refused."""
-        if len(line) > self._max_record_bytes:
-            raise Refused("record_too_long", "")
-        try:
-            text = line.decode()
-        except UnicodeDecodeError as error:
-            raise Refused("encoding", f"not UTF-8 at byte {error.start + 1} of the record") from None
-        if "\0" in text:
-            raise Refused("encoding", f"a NUL byte at byte {line.index(0) + 1} of the record")
-        record = self._decoder.document(text)
-        if not isinstance(record, dict):
-            raise Refused("not_an_object", f"expected an object, found {kind_of(record)}")
-        return record
 
 
 class LineParser:

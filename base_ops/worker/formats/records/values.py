@@ -13,6 +13,8 @@ MAX_DEPTH = 100
 """Deeper nesting is refused: no real record needs it, hostile ones do."""
 WHITESPACE = " \t\n\r"
 BOM = b"\xef\xbb\xbf"
+IS_JSON = ("duplicate_key", "too_deep")
+"""Verdicts on a record that is JSON, if not one to be used."""
 _LITERALS = {None: "null", True: "true", False: "false"}
 _quoted = json.encoder.encode_basestring
 _SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
@@ -159,3 +161,26 @@ def _is_unicode(value: Any) -> bool:
 
 def _constant(name: str) -> NoReturn:
     raise Refused("syntax", f"{name} is not JSON")
+
+
+class LineDecoder:
+    """Decodes lines one by one, strictly."""
+
+    def __init__(self, max_record_bytes: int) -> None:
+        self._max_record_bytes = max_record_bytes
+        self._decoder = Decoder()
+
+    def decode(self, line: bytes) -> dict[str, Any]:
+        """The object in a line. Raises Refused."""
+        if len(line) > self._max_record_bytes:
+            raise Refused("record_too_long", "")
+        try:
+            text = line.decode()
+        except UnicodeDecodeError as error:
+            raise Refused("encoding", f"not UTF-8 at byte {error.start + 1} of the record") from None
+        if "\0" in text:
+            raise Refused("encoding", f"a NUL byte at byte {line.index(0) + 1} of the record")
+        record = self._decoder.document(text)
+        if not isinstance(record, dict):
+            raise Refused("not_an_object", f"expected an object, found {kind_of(record)}")
+        return record

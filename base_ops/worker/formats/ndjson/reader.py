@@ -19,39 +19,18 @@ from numpy.typing import NDArray
 from base_ops.core.errors import BadInput
 from base_ops.core.protocol import Finding
 from base_ops.data_ingestion.specs import ReadSpec
-from base_ops.worker.engine.plan import POINTER, Batch, Reader, Rejected
+from base_ops.worker.engine.plan import POINTER, Batch, Rejected
 from base_ops.worker.formats.base import ByteSource
 from base_ops.worker.formats.declared import Columns
 from base_ops.worker.formats.records.layout import Layout
-from base_ops.worker.formats.records.lineparser import LineDecoder, LineParser
+from base_ops.worker.formats.records.lineparser import LineParser
 from base_ops.worker.formats.records.lines import BLOCK_BYTES, Lines, blocks
 from base_ops.worker.formats.records.shape import Shape
-from base_ops.worker.formats.records.values import BOM, Refused, refuse_other_encodings
+from base_ops.worker.formats.records.values import BOM, IS_JSON, LineDecoder, Refused, refuse_other_encodings
 
 _SAMPLE_BLOCK_BYTES = 1 << 20
 _SAMPLE_BYTES = 64 << 20
 _OPEN = ord("{")
-_IS_JSON = ("duplicate_key", "too_deep")
-
-
-class NdjsonFormat:
-    """JSON Lines."""
-
-    name = "ndjson"
-    suffixes = (".ndjson", ".jsonl", ".ldjson")
-
-    def sniff(self, head: bytes, name: str) -> float:
-        """Sure where the first lines are objects; a single line may as well be a JSON document."""
-        lines = [line for line in head.removeprefix(BOM).split(b"\n", 20) if line.strip()]
-        by_name = name.lower().endswith(self.suffixes)
-        if len(lines) <= 1:
-            return (0.95 if by_name else 0.5) if lines and _begins_object(lines[0]) else 0.0
-        whole = lines[:-1]  # the last one may be cut off
-        good = sum(_is_object(line) for line in whole)
-        return 0.98 if good == len(whole) else 0.9 * good / len(whole)
-
-    def read(self, source: ByteSource, spec: ReadSpec) -> Reader:
-        return NdjsonReader(source, spec)
 
 
 class NdjsonReader:
@@ -81,7 +60,7 @@ class NdjsonReader:
                     seen += 1
                 except Refused as verdict:
                     first = first or verdict
-                    seen += verdict.rule in _IS_JSON
+                    seen += verdict.rule in IS_JSON
             else:
                 continue
             break
@@ -120,7 +99,7 @@ class NdjsonReader:
         rows = lines.pick(kept)
         frame, bad = self._columns.apply(frame.with_columns(pl.Series(POINTER, rows.numbers, pl.Int64)))
         rejected = parsed.rejected + [rows.rejected(b.row, b.rule, b.reason, b.column) for b in bad]
-        return Batch(frame.select(*self.schema, POINTER), sorted(rejected, key=lambda r: r.line))
+        return Batch(frame[[*self.schema, POINTER]], sorted(rejected, key=lambda r: r.line))
 
     def _blocks(self, block_bytes: int) -> Iterator[Lines | Rejected]:
         """Blocks of the lines that are records: without byte order mark, blank lines, comments, skipped lines."""
@@ -145,19 +124,3 @@ class NdjsonReader:
             text = lines[index]
             keep[index] = bool(text.strip(b" \t\r")) and not (comment and text.startswith(comment))
         return lines if keep.all() else lines.pick(keep)
-
-
-def _begins_object(line: bytes) -> bool:
-    text = line.lstrip()
-    return text[:1] == b"{" and (text[1:].lstrip()[:1] or b"}") in (b'"', b"}")
-
-
-def _is_object(line: bytes) -> bool:
-    try:
-        LineDecoder(len(line)).decode(line)
-    except Refused as verdict:
-        return verdict.rule in _IS_JSON
-    return True
-
-
-FORMAT = NdjsonFormat()

@@ -28,34 +28,26 @@ from base_ops.worker.formats.columnar import (
     local_file,
     refusing,
 )
+from base_ops.worker.formats.parquet import ENCRYPTED, MAGIC
 
-_MAGIC, _ENCRYPTED = b"PAR1", b"PARE"
 _SMALL = 10 << 20
 _MOST = (1 << 63) - 1
 _OPTIONAL_KEYS = "Map keys must be annotated as required"
 
 
-class ParquetFormat:
-    """Apache Parquet."""
-
-    name = "parquet"
-    suffixes = (".parquet", ".pq", ".parq")
-
-    def sniff(self, head: bytes, name: str) -> float:
-        return 1.0 if head[:4] in (_MAGIC, _ENCRYPTED) else 0.0
-
-    def read(self, source: ByteSource, spec: ReadSpec) -> Reader:
-        file, name = local_file(source), source.name
-        length = _check_ends(file, name)
-        try:
-            with refusing(name):
-                return _read(file, length, name, spec)
-        except BadInput as error:
-            if _OPTIONAL_KEYS in error.found and source.local is not None:
-                return _read_with_duckdb(source, spec)
-            if "decrypt" in error.found:
-                _encrypted(name)
-            raise
+def open_parquet(source: ByteSource, spec: ReadSpec) -> Reader:
+    """Raises: BadInput where the object is not Parquet, or is damaged as a whole."""
+    file, name = local_file(source), source.name
+    length = _check_ends(file, name)
+    try:
+        with refusing(name):
+            return _read(file, length, name, spec)
+    except BadInput as error:
+        if _OPTIONAL_KEYS in error.found and source.local is not None:
+            return _read_with_duckdb(source, spec)
+        if "decrypt" in error.found:
+            _encrypted(name)
+        raise
 
 
 def _read(file: pa.NativeFile, length: int, name: str, spec: ReadSpec) -> Reader:
@@ -92,11 +84,11 @@ def _check_ends(file: pa.NativeFile, name: str) -> int:
     head, tail, length = ends_of(file, 4)
     if length == 0:
         raise BadInput(f"{name} is empty", code="empty_object", where=name)
-    if _ENCRYPTED in (head, tail):
+    if ENCRYPTED in (head, tail):
         _encrypted(name)
-    if head != _MAGIC:
+    if head != MAGIC:
         raise BadInput(f"{name} is not Parquet", code="not_this_format", where=name, expected="the bytes PAR1 in front")
-    if tail != _MAGIC or length < 12:
+    if tail != MAGIC or length < 12:
         cut_off(name, "PAR1 at the end")
     return length
 
@@ -215,6 +207,3 @@ def _read_with_duckdb(source: ByteSource, spec: ReadSpec) -> Reader:
     except (duckdb.Error, RuntimeError) as error:
         corrupt(source.name, str(error))
     return ArrowReader(source.name, schema, batches, spec)
-
-
-FORMAT = ParquetFormat()

@@ -17,7 +17,7 @@ import polars as pl
 from base_ops.core.errors import BadInput
 from base_ops.core.protocol import Finding
 from base_ops.data_ingestion.specs import ReadSpec
-from base_ops.worker.engine.plan import POINTER, Batch, Reader, Rejected
+from base_ops.worker.engine.plan import POINTER, Batch, Rejected
 from base_ops.worker.formats.base import ByteSource
 from base_ops.worker.formats.declared import BadRow, Columns
 from base_ops.worker.formats.records.document import Document, Record
@@ -31,26 +31,6 @@ MAX_VALUES = 16_000_000
 """More commas and brackets than this are no data, but a document made to fill the memory."""
 _BATCH_ROWS = 1 << 16
 _ESCAPE = "surrogateescape"
-
-
-class JsonFormat:
-    """One JSON document."""
-
-    name = "json"
-    suffixes = (".json", ".geojson")
-
-    def sniff(self, head: bytes, name: str) -> float:
-        """By the first two characters; an object may as well be the first of many (then ndjson is surer)."""
-        text = head.removeprefix(BOM).lstrip()
-        second = text[1:].lstrip()[:1]
-        if text[:1] == b"[" and (not second or second in b'{[]"-0123456789tfn'):
-            return 0.9
-        if text[:1] == b"{" and (not second or second in b'"}'):
-            return 0.8 if name.endswith(self.suffixes) else 0.6
-        return 0.0
-
-    def read(self, source: ByteSource, spec: ReadSpec) -> Reader:
-        return JsonReader(source, spec)
 
 
 class JsonReader:
@@ -102,7 +82,7 @@ class JsonReader:
         refused += rows.refused
         refused += [(rows.kept[b.row], b) for b in bad]
         rejected = [self._rejected(chunk[i], verdict) for i, verdict in sorted(refused, key=lambda pair: pair[0])]
-        return Batch(frame.select(*self.schema, POINTER), rejected)
+        return Batch(frame[[*self.schema, POINTER]], rejected)
 
     def _fault(self, record: Record) -> Refused | None:
         limit = self._spec.max_record_bytes
@@ -175,6 +155,3 @@ def _is_text(text: str) -> bool:
     except UnicodeEncodeError:
         return False
     return True
-
-
-FORMAT = JsonFormat()
