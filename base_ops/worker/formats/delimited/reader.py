@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
+from copy import deepcopy
 
 import numpy as np
 import polars as pl
@@ -20,6 +23,9 @@ from base_ops.worker.formats.delimited.cutter import Cutter
 from base_ops.worker.formats.delimited.dialect import check_spec
 from base_ops.worker.formats.delimited.parse import Parser
 from base_ops.worker.formats.delimited.sniff import HEAD_BYTES, detect_dialect
+
+_PARSERS = 2
+"""Blocks parsed at a time; each is a few tens of MB while it is."""
 
 
 class DelimitedReader:
@@ -46,18 +52,41 @@ class DelimitedReader:
 
     def batches(self) -> Iterator[Batch]:
         """Rows in file order with the POINTER column, and what was refused between them."""
-        parser = Parser(self.columns, self.spec)
-        waiting = self.dialect.header
-        with self.source.open() as file:
-            cutter = Cutter(self.dialect, self.spec.max_record_bytes, parser.converter.firsts)
+        for batch in self._parsed():
+            if batch.frame.height or batch.rejected:
+                yield batch
+
+    def _parsed(self) -> Iterator[Batch]:
+        """One block is parsed while the next one is and the one before is written: one alone leaves a core idle."""
+        # A parser learns from its blocks, so that each thread has one of its own.
+        parsers = [Parser(deepcopy(self.columns), self.spec) for _ in range(_PARSERS)]
+        free = deque(parsers)
+
+        def parse(block: Block) -> Batch:
+            parser = free.popleft()
+            try:
+                return parser.parse(block)
+            finally:
+                free.append(parser)
+
+        pending: deque[Future[Batch]] = deque()
+        with self.source.open() as file, ThreadPoolExecutor(_PARSERS, "parse") as pool:
+            cutter = Cutter(self.dialect, self.spec.max_record_bytes, parsers[0].converter.firsts)
             with closing(read_ahead(cutter.blocks(decoded(file, self.dialect, self.block_bytes)))) as blocks:
-                for block in blocks:
-                    if waiting:
-                        header, block = _take_header(block)
-                        waiting = header is None
-                    batch = parser.parse(block)
-                    if batch.frame.height or batch.rejected:
-                        yield batch
+                for block in self._without_header(blocks):
+                    pending.append(pool.submit(parse, block))
+                    if len(pending) > _PARSERS:
+                        yield pending.popleft().result()
+                while pending:
+                    yield pending.popleft().result()
+
+    def _without_header(self, blocks: Iterator[Block]) -> Iterator[Block]:
+        waiting = self.dialect.header
+        for block in blocks:
+            if waiting:
+                header, block = _take_header(block)
+                waiting = header is None
+            yield block
 
     def _sample(self) -> tuple[list[str] | None, pl.DataFrame]:
         """The header's cells, and the first records as text."""
