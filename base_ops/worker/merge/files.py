@@ -157,7 +157,7 @@ def _facts(file: SourceFile, rename: dict[str, str], key: Sequence[str]) -> File
         raise BadInput(
             "A file to merge is not readable Parquet", code="bad_parquet", where=file.uri, found=str(error)
         ) from None
-    raw = pl.DataFrame(pl.from_arrow(arrow.empty_table())).schema
+    raw = pl.Schema(pl.read_parquet_schema(file.path))  # an empty Arrow table would tell too, but imports pandas
     folded = [name.lower() for name in raw]
     if len(set(folded)) < len(folded) or any(name in _RESERVED for name in folded):
         raise BadInput(
