@@ -273,3 +273,7 @@ def _print_next(tables: list[dict[str, Any]], results: list[Result], example: st
         if command.startswith("base-ops") and shutil.which("base-ops") is None:
             command = f"{_short(Path(sys.executable).parent)}/{command}"
         console.print(f"  {command:<40} {what}", markup=False, soft_wrap=True)
+
+
+def _short(path: Path) -> str:
+    return os.path.relpath(path) if path.is_relative_to(Path.cwd()) else str(path)

@@ -59,6 +59,8 @@ class ReadSpec(Spec):
     """Records looked at to infer types."""
     max_record_bytes: int = Field(1 << 20, ge=64)
     """A longer record goes to quarantine unread, bytes."""
+    max_columns: int = Field(2_000, ge=1)
+    """A delimited object with more columns is refused."""
     max_unpacked_bytes: int = Field(10 << 30, ge=1)
     """A compressed object may unpack to at most this, bytes."""
     max_ratio: float = Field(100.0, gt=1)

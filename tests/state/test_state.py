@@ -1,4 +1,4 @@
-"""The state database: the same suite on SQLite, and on Postgres where BASE_TEST_POSTGRES_URL names one."""
+"""The state database: the same suite on SQLite, and on Postgres where TEST_POSTGRES_URL names one."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
     if request.param == "sqlite":
         yield f"sqlite:///{tmp_path / 'deep' / 'state.db'}"
         return
-    found = os.environ["BASE_TEST_POSTGRES_URL"]
+    found = os.environ["TEST_POSTGRES_URL"]
     engine = create_engine(found)
     drop = "DROP TABLE IF EXISTS outbox, runs, alembic_version"
     for end in (False, True):

@@ -61,6 +61,7 @@ MASK = ("data_security.masker", "mask")
         ("a,b\n1,2\n", {"read": {"format": "csw"}}, 30, "unknown_format"),
         ("a,b\n1,2\n", {"write": {"format": "parkuet"}}, 30, "bad_spec"),
         ("a,b\n1,2\n", {"read": {"format": "parquet"}}, 10, "not_this_format"),
+        (",".join(f"c{n}" for n in range(50_000)) + "\n" + "1," * 49_999 + "1\n", {}, 10, "too_many_columns"),
     ],
 )
 def test_outcomes(tmp_path: Path, content: str | None, spec: dict[str, Any], code: int, error: str | None) -> None:

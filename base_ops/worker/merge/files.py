@@ -150,7 +150,7 @@ def inspect(
 def _facts(file: SourceFile, rename: dict[str, str], key: Sequence[str]) -> FileFacts:
     try:
         with pq.ParquetFile(file.path) as opened:
-            footer, arrow = opened.metadata, opened.schema_arrow
+            footer = opened.metadata
     except (pa.ArrowException, OSError) as error:
         if isinstance(error, FileNotFoundError):
             raise

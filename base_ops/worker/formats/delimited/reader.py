@@ -99,6 +99,15 @@ class DelimitedReader:
                     if header is None:
                         continue
                 width = len(header) if header is not None else self._width(block)
+                if width > self.spec.max_columns:
+                    raise BadInput(
+                        f"{self.source.name} has too many columns",
+                        code="too_many_columns",
+                        where=self.source.name,
+                        expected=f"at most {self.spec.max_columns:,}",
+                        found=f"{width:,}",
+                        todo="check the delimiter, or raise read.max_columns",
+                    )
                 if width:
                     return header, self._as_text(block, width)
         if header is None:
