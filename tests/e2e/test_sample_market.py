@@ -89,16 +89,15 @@ class Story:
 
 @pytest.fixture(scope="module")
 def story(tmp_path_factory: pytest.TempPathFactory) -> Story:
-    folder = tmp_path_factory.mktemp("sample")
-    home = folder
+    home = tmp_path_factory.mktemp("sample")
     lake = home / "lake"
-    done = demo(folder)
+    done = demo(home)
     first, table, files = results(lake), current(lake, "eod_quotes"), files_of(lake)
     of_task = {result.identity.task_id: result for result in first}
     again = {task: run_again(home, of_task[task]) for task in ("merge", "store")}
     cleared, versions = files_of(lake), len(row_versions(lake, "eod_quotes"))
     sample.correct(home)
-    demo(folder)
+    demo(home)
     return Story(lake, done, first, (table, current(lake, "eod_quotes")), (files, cleared), again, versions)
 
 

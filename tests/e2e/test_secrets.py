@@ -128,11 +128,10 @@ class Run:
         return {**said, **files(self.home), **rows, **self.watch.seen}
 
 
-def go(folder: Path, secret: dict[str, str], **connections: dict[str, Any]) -> Run:
-    home = folder
+def go(home: Path, secret: dict[str, str], **connections: dict[str, Any]) -> Run:
     known = {f"AIRFLOW_CONN_{name.upper()}": json.dumps(parts) for name, parts in connections.items()}
-    with watching(folder) as watch:
-        done = run(folder, "base_ops.cli", "demo", "--json", **known)
+    with watching(home) as watch:
+        done = run(home, "base_ops.cli", "demo", "--json", **known)
     own = {file.name: json.loads(file.read_text())["password"] for file in (home / "connections").glob("*.json")}
     return Run(home, done, watch, {**secret, **own})
 
@@ -148,15 +147,13 @@ def good(tmp_path_factory: pytest.TempPathFactory) -> Run:
 @pytest.fixture(scope="module")
 def refused(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
     """The API is asked with a wrong token and says 401."""
-    folder = tmp_path_factory.mktemp("refused")
-    home = folder
-    home.mkdir(parents=True)
+    home = tmp_path_factory.mktemp("refused")
     server = sample.start(home)
     token = planted("/+=")
     port = int(server.url.rsplit(":", 1)[1])
     wrong = {"conn_type": "http", "host": "127.0.0.1", "port": port, "password": token, "extra": {"scheme": "http"}}
     try:
-        yield go(folder, {"wrong token": token}, sample_api=wrong)
+        yield go(home, {"wrong token": token}, sample_api=wrong)
     finally:
         sample.stop(home)
 
