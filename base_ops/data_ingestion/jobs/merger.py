@@ -16,7 +16,7 @@ from base_ops.core.ids import commit_key, fingerprint
 from base_ops.core.protocol import ColumnLineage, Counts, DataRef, Finding, Lineage, StepResult, check_balance
 from base_ops.data_ingestion.specs import MergerSpec
 from base_ops.worker.context import Context, JobOutput
-from base_ops.worker.engine.chain import OBJECT
+from base_ops.worker.engine.chain import OBJECT, file_ref
 from base_ops.worker.engine.plan import POINTER, fields_of
 from base_ops.worker.failpoints import failpoint
 from base_ops.worker.lake.quarantine import Quarantine
@@ -255,8 +255,8 @@ def _stand_alone(spec: MergerSpec, ctx: Context) -> JobOutput:
         step.counts.bytes_in = sum(f.path.stat().st_size for f in files)
         step.counts.bytes_out = (scratch / PART).stat().st_size
         check_balance([step])
-        reference = _file_ref(store.uri(PART), scratch / PART, merged, spec)
-        reference.labels[CONFLICTS_LABEL] = store.uri(CONFLICTS)
+        reference = file_ref(scratch / PART, store.uri(PART), spec.dataset, merged.schema, merged.rows_out)
+        reference.labels = {**_labels(merged), CONFLICTS_LABEL: store.uri(CONFLICTS)}
         failpoint("merge.before_publish")
         store.put(scratch / CONFLICTS, CONFLICTS)
         store.put(scratch / PART, PART)
@@ -265,22 +265,3 @@ def _stand_alone(spec: MergerSpec, ctx: Context) -> JobOutput:
     ]
     lineage = Lineage(inputs=sorted(spec.inputs), outputs=[spec.dataset], columns=list(merged.columns))
     return JobOutput(steps=[step], outputs=[reference], inputs=inputs, lineage=lineage)
-
-
-def _file_ref(uri: str, local: Path, merged: Merged, spec: MergerSpec) -> DataRef:
-    from base_ops.worker.lake.store import sha256_of
-
-    fields = fields_of(merged.schema)
-    digest = sha256_of(local)
-    return DataRef(
-        id=digest,
-        kind="file",
-        uri=uri,
-        name=spec.dataset,
-        rows=merged.rows_out,
-        bytes=local.stat().st_size,
-        sha256=digest,
-        schema_fingerprint=fingerprint([f.model_dump() for f in fields]),
-        fields=fields,
-        labels=_labels(merged),
-    )

@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import polars as pl
+
 from base_ops.core.errors import BadInput, BaseOpsError
 from base_ops.core.ids import commit_key, fingerprint
 from base_ops.core.protocol import ColumnLineage, Counts, DataRef, Finding, Lineage, StepResult
@@ -22,7 +24,7 @@ from base_ops.worker.engine.onepass import PassResult, Stage, run_pass
 from base_ops.worker.engine.plan import Reader, Step, fields_of
 from base_ops.worker.engine.sinks import format_of
 from base_ops.worker.lake.quarantine import Quarantine
-from base_ops.worker.lake.store import Store
+from base_ops.worker.lake.store import Store, sha256_of
 from base_ops.worker.lake.work import Manifest, Work
 
 STAGING = "staging:"
@@ -204,7 +206,7 @@ class Chain:
                     todo="unpack it and convert its files one by one, or use it as a source of a pipeline",
                 )
             steps = self._account(item, [done], quarantine)
-            ref = _file_ref(local, store.uri(name), name, done)
+            ref = file_ref(local, store.uri(name), name, done.schema, done.rows)
             store.put(local, name)
         return Manifest(
             commit_key="",
@@ -305,17 +307,16 @@ def _accumulate(total: StepResult, step: StepResult) -> None:
             total.observations[name] = known + value
 
 
-def _file_ref(local: Path, uri: str, name: str, done: PassResult) -> DataRef:
-    from base_ops.worker.lake.store import sha256_of
-
-    fields = fields_of(done.schema)
+def file_ref(local: Path, uri: str, name: str, schema: pl.Schema, rows: int) -> DataRef:
+    """The reference of a finished file outside the lake, named by its content."""
+    fields = fields_of(schema)
     digest = sha256_of(local)
     return DataRef(
         id=digest,
         kind="file",
         uri=uri,
         name=name,
-        rows=done.rows,
+        rows=rows,
         bytes=local.stat().st_size,
         sha256=digest,
         schema_fingerprint=fingerprint([f.model_dump() for f in fields]),
