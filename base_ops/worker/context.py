@@ -9,7 +9,7 @@ from functools import cached_property
 from pydantic import JsonValue
 
 from base_ops import __version__
-from base_ops.core.protocol import DataRef, Finding, Identity, Lineage, Request, Result, StepRequest, StepResult
+from base_ops.core.protocol import DataRef, Identity, Lineage, Request, Result, StepResult
 from base_ops.core.settings import Settings
 from base_ops.worker.lake import Lake
 from base_ops.worker.lake.landing import Landing
@@ -40,17 +40,11 @@ class Context:
     lake: Lake
     secrets: Secrets
     log: logging.Logger
-    findings: list[Finding] = field(default_factory=list)
-
     code_version: str = __version__
 
     @property
     def identity(self) -> Identity:
         return self.request.identity
-
-    @property
-    def step(self) -> StepRequest:
-        return self.request.steps[0]
 
     def landing(self, source: str) -> Landing:
         """The landing zone of a source."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -55,9 +54,3 @@ class Format(Protocol):
     def read(self, source: ByteSource, spec: ReadSpec) -> Reader:
         """Open an object. Raises BadInput where it is not of this format or is damaged as a whole."""
         ...
-
-
-class ObjectSet(Protocol):
-    """A wrapper that holds several objects (zip, tar) yields one ByteSource each."""
-
-    def __iter__(self) -> Iterator[ByteSource]: ...
