@@ -9,6 +9,11 @@ from pydantic import Field, model_validator
 
 from base_ops.core.errors import did_you_mean
 from base_ops.core.spec import Spec, is_template
+from base_ops.data_ingestion.options.binary import ProtobufOptions
+from base_ops.data_ingestion.options.layouts import CobolOptions, FixedWidthOptions, SqlDumpOptions
+from base_ops.data_ingestion.options.messages import FixOptions
+from base_ops.data_ingestion.options.office import PdfOptions, WorkbookOptions
+from base_ops.data_ingestion.options.xml import XmlOptions
 
 _CAPTURE = re.compile(r"\{([a-z_][a-z0-9_]*)\}")
 
@@ -69,6 +74,14 @@ class ReadSpec(Spec):
     """JSON: path of the list of records, e.g. data.items; default: the top-level list or object."""
     nested: Literal["flatten", "keep"] = "flatten"
     """JSON: flatten nested objects to a.b columns, or keep them as structs."""
+    xml: XmlOptions = XmlOptions()
+    fixed_width: FixedWidthOptions | None = None
+    cobol: CobolOptions | None = None
+    sql_dump: SqlDumpOptions = SqlDumpOptions()
+    fix: FixOptions = FixOptions()
+    workbook: WorkbookOptions = WorkbookOptions()
+    pdf: PdfOptions = PdfOptions()
+    protobuf: ProtobufOptions | None = None
 
 
 class WriteSpec(Spec):
