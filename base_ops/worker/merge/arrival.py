@@ -66,6 +66,20 @@ class Arrival:
             line = "(file_row_number + 1)"
         return f"{base} + {line}::{kind} * {1 << at_line}::{kind} + file_row_number::{kind}"
 
+    def packed(self, number: int, source: int, first_row: int, height: int, lines: pl.Series | None) -> pl.Series:
+        """Of rows of file `number` from `first_row` on; `lines`: None where the file keeps none."""
+        kind = pl.Int128() if self.wide else pl.Int64()
+        at_line, at_entry, at_source = self._shifts
+        entries = sorted({f.file.sequence for f in self.inputs.files})
+        entry = entries.index(self.inputs.files[number].file.sequence)
+        base = (len(self.inputs.sources) - 1 - source) << at_source | entry << at_entry | number << self.row_bits
+        rows = pl.int_range(first_row, first_row + height, dtype=pl.Int64, eager=True).cast(kind)
+        line = rows + 1 if lines is None else lines.cast(kind).fill_null(0).clip(0, (1 << self.line_bits) - 1)
+        packed = pl.DataFrame([line.alias("line"), rows.alias("row")]).select(
+            pl.col("line") * pl.lit(1 << at_line, kind) + pl.col("row") + pl.lit(base, kind)
+        )
+        return packed.to_series().cast(self.dtype)
+
     def entry_sql(self) -> str:
         return f"({identifier(ARRIVAL)} // {1 << self._shifts[1]}) % {1 << self.entry_bits}"
 

@@ -7,7 +7,7 @@ values (weighted_average, sum, expression) it is one if those differ among thems
 Columns of conflicts.parquet: the key columns (one that bears a name below gets the suffix `_key`); field, rule;
 winner_source (null: derived from several), winner_value (text, null: no value); loser_source, loser_value (text),
 loser_object (the object the losing record was read from), loser_line (its line or record number there).
-Values of sensitive columns are masked. Sorted by key and field.
+Values of sensitive columns are masked. Sorted by key, field, and the loser's place: better source, later arrival.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ from numpy.typing import NDArray
 from base_ops.data_ingestion.specs import MergerSpec
 from base_ops.worker.merge.decisions import Decision
 from base_ops.worker.merge.files import ARRIVAL, SOURCE, Inputs
+from base_ops.worker.merge.groups import Groups, Index, changes
 from base_ops.worker.secrets import MASK
 
 if TYPE_CHECKING:
     from base_ops.worker.merge.arrival import Arrival
-    from base_ops.worker.merge.groups import Groups, Index
     from base_ops.worker.merge.kernel import Batch, Decided
 
 DETAILS = (
@@ -62,6 +62,19 @@ class FieldConflicts:
     """Per source, the conflicts it won; `several` for derived values."""
 
 
+@dataclass(frozen=True)
+class _Overruled:
+    """Rows of a batch whose value of a field was overruled."""
+
+    field: str
+    rows: Index
+    group: Index
+    winner: NDArray[np.uint8]
+    won: pl.Series
+    said: pl.Series
+    """As texts."""
+
+
 class ConflictLog:
     """Writes conflicts.parquet while batches are decided."""
 
@@ -87,7 +100,7 @@ class ConflictLog:
         types = {**texts, **words, "winner_source": self._sources.dtype, "loser_source": self._sources.dtype}
         keys = {new: inputs.schema[old] for old, new in self._key.items()}
         self._schema = pl.Schema({**keys, **types, "loser_object": self._uris, "loser_line": pl.Int64()})
-        self._found: list[pl.DataFrame] = []
+        self._found: list[_Overruled] = []
         self._pending: list[pl.DataFrame] = []
         self._writer = pq.ParquetWriter(  # store_schema: what is repeated in every row reads as plain text again
             path, self._schema.to_frame().to_arrow().schema, compression="zstd", compression_level=1, store_schema=False
@@ -112,51 +125,16 @@ class ConflictLog:
         fields = self.watched(decision)
         if not fields or not len(suspects.rows):
             return
-        columns = dict.fromkeys([*self._key, SOURCE, ARRIVAL, *fields])
-        said = batch.frame.select(pl.col(*columns).gather(suspects.rows))
-        group = suspects.group[suspects.run]
+        said = batch.frame.select(pl.col(fields).gather(suspects.rows))
+        group = suspects.per_row(suspects.group)
         for name, value in zip(decision.fields, decided.values, strict=True):
             if name in fields:
-                self._compare(decision, name, said, group, suspects.rows, value.gather(group), decided.source[group])
-
-    def _compare(
-        self,
-        decision: Decision,
-        name: str,
-        said: pl.DataFrame,
-        group: Index,
-        rows: Index,
-        won: pl.Series,
-        winner: NDArray[Any],
-    ) -> None:
-        """Note the rows of the suspect groups whose value of a field was overruled."""
-        pair = pl.DataFrame({"said": said[name], "won": won, "group": group})
-        left, right = pl.col("won"), pl.col("said")
-        if not decision.takes_record:
-            left, right = right.min().over("group"), right.max().over("group")
-        differs = _differ(left, right, said[name].dtype, decision.tolerance) & pl.col("said").is_not_null()
-        lost = pair.select(differs.arg_true().alias("i"))["i"]
-        if not lost.len():
-            return
-        at = lost.to_numpy()
-        self._count(self.fields[name], group[at], winner[at])
-        losing = said.select(pl.col(*self._key, SOURCE, ARRIVAL).gather(lost))
-        by = pl.Series(winner[at])
-        self._found.append(
-            losing.select(
-                *(pl.col(old).alias(new) for old, new in self._key.items()),
-                pl.lit(name, self._schema["field"]).alias("field"),
-                pl.lit(decision.rule, self._schema["rule"]).alias("rule"),
-                self._sources.gather(by.set(by >= self._sources.len(), None).cast(pl.UInt32)).alias("winner_source"),
-                self._text(name, won.gather(lost)).alias("winner_value"),
-                self._sources.gather(losing[SOURCE].cast(pl.UInt32)).alias("loser_source"),
-                self._text(name, said[name].gather(lost)).alias("loser_value"),
-                self._arrival.objects(losing[ARRIVAL], self._uris).alias("loser_object"),
-                self._arrival.lines(losing[ARRIVAL]).alias("loser_line"),
-                pl.Series("_group", group[at]),
-                pl.Series("_row", rows[at]),
-            )
-        )
+                lost, won = _overruled(decision, said[name], value.gather(group), group)
+                if len(lost):
+                    winner = decided.source[group[lost]]
+                    self._count(self.fields[name], group[lost], winner)
+                    texts = self._text(name, won), self._text(name, said[name].gather(lost))
+                    self._found.append(_Overruled(name, suspects.rows[lost], group[lost], winner, *texts))
 
     def _count(self, tally: FieldConflicts, group: Index, winner: NDArray[Any]) -> None:
         first = np.ones(len(group), bool)
@@ -168,14 +146,35 @@ class ConflictLog:
             known = number < self._sources.len()
             tally.wins[str(self._sources[int(number)]) if known else SEVERAL_NAME] += int(wins[number])
 
-    def close_batch(self) -> None:
+    def close_batch(self, batch: Batch) -> None:
         """Put a batch's conflicts in order of key and write what makes whole row groups."""
-        if self._found:
-            rows = pl.concat(self._found).sort("_group", "field", "_row").drop("_group", "_row")
-            self._found = []
-            self._pending.append(rows)
-            self.rows += rows.height
-            self._flush(_ROWS_PER_GROUP)
+        if not self._found:
+            return
+        found, self._found = self._found, []
+        numbers = list(self.fields)
+        field = np.repeat([numbers.index(f.field) for f in found], [len(f.rows) for f in found])
+        at = np.concatenate([f.rows for f in found])
+        said = batch.frame.select(pl.col(*self._key, SOURCE, ARRIVAL).gather(at))
+        winner = pl.Series(np.concatenate([f.winner for f in found]))
+        names = pl.Series(numbers, dtype=self._schema["field"])
+        rules = pl.Series([f.rule for f in self.fields.values()], dtype=self._schema["rule"])
+        rows = said.select(
+            *(pl.col(old).alias(new) for old, new in self._key.items()),
+            names.gather(field).alias("field"),
+            rules.gather(field).alias("rule"),
+            self._sources.gather(winner.set(winner >= self._sources.len(), None)).alias("winner_source"),
+            pl.concat([f.won for f in found]).alias("winner_value"),
+            self._sources.gather(said[SOURCE]).alias("loser_source"),
+            pl.concat([f.said for f in found]).alias("loser_value"),
+            self._arrival.objects(said[ARRIVAL], self._uris).alias("loser_object"),
+            self._arrival.lines(said[ARRIVAL]).alias("loser_line"),
+            pl.Series("_group", np.concatenate([f.group for f in found])),
+            pl.Series("_field", field),
+            pl.col(ARRIVAL),
+        ).sort("_group", "_field", ARRIVAL, descending=[False, False, True])
+        self._pending.append(rows.drop("_group", "_field", ARRIVAL))
+        self.rows += rows.height
+        self._flush(_ROWS_PER_GROUP)
 
     def _flush(self, least: int) -> None:
         if sum(f.height for f in self._pending) < max(least, 1):
@@ -191,6 +190,18 @@ class ConflictLog:
         return as_text(values)
 
 
+def _overruled(decision: Decision, said: pl.Series, won: pl.Series, group: Index) -> tuple[Index, pl.Series]:
+    """Which of the suspect rows said something else than what came out, and what came out for these."""
+    pair = pl.DataFrame({"said": said, "won": won})
+    left, right = pl.col("won"), pl.col("said")
+    if not decision.takes_record:
+        pair = pair.with_columns(pl.Series("group", group))
+        left, right = right.min().over("group"), right.max().over("group")
+    differs = _differ(left, right, said.dtype, decision.tolerance) & pl.col("said").is_not_null()
+    lost = pair.select(differs.arg_true().alias("row"))["row"]
+    return lost.to_numpy().astype(np.int64), won.gather(lost)
+
+
 def as_text(values: pl.Series) -> pl.Series:
     """Values as a person would read them: bytes in hexadecimal, nested ones as JSON."""
     if values.dtype == pl.Binary:
@@ -203,15 +214,15 @@ def as_text(values: pl.Series) -> pl.Series:
 
 def suspects(frame: pl.DataFrame, fields: Sequence[str], taking: Groups, *, nulls_win: bool) -> Groups:
     """The rows of all groups that may hold a conflict: some neighbours differ in one of the fields."""
-    marked = np.zeros(len(taking.starts), bool)
+    found = np.zeros(len(taking.rows), bool)
     if fields:
         rows = frame.select(fields)
         rows = rows if len(taking.rows) == frame.height else rows.select(pl.all().gather(taking.rows))
         differs = pl.any_horizontal(_neighbours_differ(rows[name], nulls_win) for name in fields).fill_null(False)
         found = rows.select(differs.alias("found"))["found"].to_numpy(writable=True)
         found[taking.starts] = False
-        marked[taking.run[np.flatnonzero(found)]] = True
-    return taking.only(marked[taking.run])
+    runs = np.searchsorted(taking.starts, np.flatnonzero(found), side="right") - 1
+    return taking.pick(runs[changes(runs)])
 
 
 def _neighbours_differ(values: pl.Series, nulls_win: bool) -> pl.Expr:

@@ -89,7 +89,7 @@ def merge(
             kernel = Kernel(inputs, spec.key, decisions, log, lineage=spec.lineage)
             pieces = pieces_of(connection, plan)
             failpoint("merge.before_write")
-            with closing(batches(pieces, plan)) as stream:
+            with closing(batches(pieces, plan, plan.order if pieces_of is sorted_pieces else None)) as stream:
                 rows = _watched(kernel.merge(batch) for batch in stream)
                 write_batches(rows, kernel.schema, scratch / PART, "parquet", WriteSpec(), _ROWS_PER_GROUP)
         return kernel, log

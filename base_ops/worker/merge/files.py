@@ -55,6 +55,8 @@ class FileFacts:
     text_columns: int
     text_bytes: int
     """Unpacked, of the columns without a fixed width, as far as the footer tells."""
+    group_bytes: int
+    """Of the largest row group, unpacked."""
     schema: dict[str, pl.DataType]
     """By the names of the merged dataset, without POINTER."""
     origin: dict[str, str]
@@ -190,6 +192,7 @@ def _facts(file: SourceFile, rename: dict[str, str], key: Sequence[str]) -> File
         rows=footer.num_rows,
         text_columns=sum(dtype.is_nested() or dtype in (pl.String, pl.Binary) for dtype in raw.values()),
         text_bytes=_text_bytes(footer),
+        group_bytes=max((footer.row_group(g).total_byte_size for g in range(footer.num_row_groups)), default=0),
         schema={new: _plain(raw[old], new, file.uri) for old, new in names.items()},
         origin={new: old for old, new in names.items()},
         has_pointer=POINTER in raw and raw[POINTER].is_integer(),

@@ -6,6 +6,7 @@ A row's preference (better source, later arrival) is a number, so that ties need
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -24,8 +25,6 @@ class Groups:
     rows: Index
     starts: Index
     """Where each run begins, in `rows`."""
-    run: Index
-    """Of each row, the number of its run."""
     group: Index
     """Of each run, the number of its group in the batch."""
 
@@ -33,7 +32,21 @@ class Groups:
     def of(cls, first: Mask) -> Groups:
         """All rows of a batch, `first` marking the first row of each group."""
         starts = np.flatnonzero(first)
-        return cls(np.arange(len(first)), starts, np.cumsum(first) - 1, np.arange(len(starts)))
+        return cls(np.arange(len(first)), starts, np.arange(len(starts)))
+
+    @cached_property
+    def lengths(self) -> Index:
+        """Rows of each run."""
+        return np.diff(self.starts, append=len(self.rows))
+
+    def per_row(self, per_run: NDArray[Any]) -> NDArray[Any]:
+        """A value of each run, given to each of its rows."""
+        return np.repeat(per_run, self.lengths)
+
+    @cached_property
+    def run(self) -> Index:
+        """Of each row, the number of its run."""
+        return self.per_row(np.arange(len(self.starts)))
 
     def of_rows(self, values: NDArray[Any]) -> NDArray[Any]:
         """Values of a batch, of these rows."""
@@ -47,40 +60,66 @@ class Groups:
         if keep.all():
             return self
         run = self.run[keep]
-        first = np.ones(len(run), bool)
-        np.not_equal(run[1:], run[:-1], out=first[1:])
-        starts = np.flatnonzero(first)
-        return Groups(self.rows[keep], starts, np.cumsum(first) - 1, self.group[run[starts]])
+        starts = np.flatnonzero(changes(run))
+        return Groups(self.rows[keep], starts, self.group[run[starts]])
 
-    def runs_of(self, other: Groups) -> tuple[Mask, Groups]:
-        """Which runs belong to a group of `other`, and these runs alone."""
-        wanted = np.isin(self.group, other.group, assume_unique=True)
-        return wanted, self.only(wanted[self.run])
+    def pick(self, runs: Index) -> Groups:
+        """Some runs, whole, by ascending numbers. Costs no more than these have rows."""
+        lengths = self.lengths[runs]
+        starts = np.cumsum(lengths) - lengths
+        places = np.repeat(self.starts[runs] - starts, lengths) + np.arange(int(lengths.sum()))
+        return Groups(self.rows[places], starts, self.group[runs])
+
+    def runs_of(self, other: Groups) -> tuple[Index, Groups]:
+        """The runs that belong to a group of `other`: their numbers, and they alone."""
+        if not len(other.starts):
+            return np.zeros(0, np.int64), self.pick(np.zeros(0, np.int64))
+        runs = np.searchsorted(self.group, other.group)  # group numbers ascend in both
+        runs = runs[runs < len(self.group)]
+        runs = runs[np.isin(self.group[runs], other.group, assume_unique=True)]
+        return runs, self.pick(runs)
 
     def prefer(self, keep: Mask) -> Groups:
         """Only the rows for which `keep` holds, in the runs that have such a row; the other runs whole."""
         if keep.all() or not len(self.rows):
             return self
         has = np.logical_or.reduceat(keep, self.starts)
-        return self.only(keep | ~has[self.run])
+        return self.only(keep | self.per_row(~has))
 
-    def best(self, values: NDArray[Any], preference: Index, *, largest: bool) -> Index:
+    def best(self, values: NDArray[Any], preference: Index | None, *, largest: bool) -> Index:
         """Of each run, the row with the largest (or smallest) value; of several such, the one preferred most.
 
         Args:
-            values, preference: as long as `rows`; preferences are at least 0 and differ within a run.
+            values, preference: as long as `rows`; preferences are at least 0 and differ within a run. Without
+                preferences a row is preferred to those behind it.
         """
-        if not len(self.rows):
-            return self.rows
-        extreme = (np.maximum if largest else np.minimum).reduceat(values, self.starts)
-        return self.preferred(np.where(values == extreme[self.run], preference, NONE))
-
-    def preferred(self, preference: Index) -> Index:
-        """Of each run, the row preferred most."""
         if len(self.rows) == len(self.starts):
             return self.rows
+        extreme = (np.maximum if largest else np.minimum).reduceat(values, self.starts)
+        hits = np.flatnonzero(values == self.per_row(extreme))
+        if len(hits) == len(self.starts):
+            return self.rows[hits]
+        run = self.run[hits]
+        first = changes(run)
+        won = hits[first]
+        if preference is not None:
+            tied = run[~first]
+            tied = tied[changes(tied)]
+            begin = np.searchsorted(run, tied)
+            end = np.searchsorted(run, tied, side="right")
+            for _ in range(int((end - begin).max()) - 1):  # ties are few, and of few rows
+                begin += 1
+                at = np.flatnonzero(begin < end)
+                challenger, holder = hits[begin[at]], won[tied[at]]
+                won[tied[at]] = np.where(preference[challenger] > preference[holder], challenger, holder)
+        return self.rows[won]
+
+    def preferred(self, preference: Index | None) -> Index:
+        """Of each run, the row preferred most."""
+        if len(self.rows) == len(self.starts) or preference is None:
+            return self.first_rows()
         most: Index = np.maximum.reduceat(preference, self.starts)
-        winners: Index = self.rows[preference == most[self.run]]
+        winners: Index = self.rows[preference == self.per_row(most)]
         return winners
 
     def first_rows(self) -> Index:
@@ -94,6 +133,13 @@ class Groups:
         out = np.full(groups, missing, per_run.dtype)
         out[self.group] = per_run
         return out
+
+
+def changes(numbers: Index) -> Mask:
+    """Where a number differs from the one before; the first does."""
+    first = np.ones(len(numbers), bool)
+    np.not_equal(numbers[1:], numbers[:-1], out=first[1:])
+    return first
 
 
 def ranks(series: pl.Series) -> tuple[NDArray[Any], Mask | None]:

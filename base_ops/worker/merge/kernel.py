@@ -30,10 +30,13 @@ class Batch:
 
     frame: pl.DataFrame
     first: Mask
-    order: Order
+    order: Order | None
+    """None: in no order that tells who wins."""
     arrival: Arrival
     _ranks: dict[str, tuple[NDArray[Any], Mask | None]] = field(default_factory=dict)
     _preference: dict[bool, Index] = field(default_factory=dict)
+    known: dict[Order, Index] = field(default_factory=dict)
+    """Of each group, the row that wins by an order."""
 
     @cached_property
     def groups(self) -> Groups:
@@ -48,12 +51,15 @@ class Batch:
         return self.frame[BRANCH].to_numpy()
 
     @cached_property
-    def preferred(self) -> Index:
-        """Of each group, the latest record of its best source."""
-        return self.groups.preferred(self.preference(earliest=False))
+    def is_ranked(self) -> bool:
+        """Whether the rows of each group are in order of preference: one per source at most, the best one first."""
+        repeated = self.source[1:] <= self.source[:-1]
+        return self.order is None and not bool((repeated & ~self.first[1:]).any())
 
-    def preference(self, *, earliest: bool) -> Index:
-        """A number per row, the greater the better: source, then arrival."""
+    def preference(self, *, earliest: bool) -> Index | None:
+        """A number per row, the greater the better: source, then arrival. None: as `is_ranked`."""
+        if self.is_ranked:
+            return None
         if earliest not in self._preference:
             self._preference[earliest] = self.arrival.preference(self.frame[ARRIVAL], earliest=earliest)
         return self._preference[earliest]
@@ -64,6 +70,18 @@ class Batch:
             entries = (self.arrival.entries(self.frame[ARRIVAL]), None)
             self._ranks[column] = entries if column == ENTRY else ranks(self.frame[column])
         return self._ranks[column]
+
+    def winners(self, order: Order, left: Groups) -> Index:
+        """Of each run, the row that wins."""
+        if order == self.order:
+            return left.first_rows()
+        preference = self.preference(earliest=order.earliest)
+        if order.column is None:
+            return left.preferred(None if preference is None else left.of_rows(preference))
+        values, there = self.ranks(order.column)
+        left = left if there is None else left.prefer(left.of_rows(there))
+        ties = None if preference is None else left.of_rows(preference)
+        return left.best(left.of_rows(values), ties, largest=order.largest)
 
 
 @dataclass(frozen=True)
@@ -83,7 +101,8 @@ class Kernel:
     def __init__(
         self, inputs: Inputs, key: Sequence[str], decisions: Sequence[Decision], log: ConflictLog, *, lineage: bool
     ) -> None:
-        self.inputs, self.key, self.decisions, self.log, self.lineage = inputs, list(key), decisions, log, lineage
+        self.inputs, self.key, self.log, self.lineage = inputs, list(key), log, lineage
+        self.decisions = sorted(decisions, key=lambda d: d.compares)  # whose winners may be known by then
         self.rows_in = self.rows_out = 0
 
     @property
@@ -102,7 +121,7 @@ class Kernel:
         marks: dict[str, pl.Series] = {}
         for decision in self.decisions:
             taking = self._takers(decision, batch)
-            searched = decision.compares and decision.order != batch.order
+            searched = decision.compares and decision.order not in (batch.order, *batch.known)
             watched = decision.fields if searched else self.log.watched(decision)
             differing = suspects(batch.frame, watched, taking, nulls_win=not decision.skip_nulls)
             decide = self._record if decision.takes_record else self._derived
@@ -112,7 +131,7 @@ class Kernel:
             self.log.add(decision, batch, differing, decided)
         self.rows_in += batch.frame.height
         self.rows_out += len(columns[self.key[0]])
-        self.log.close_batch()
+        self.log.close_batch(batch)
         if self.lineage:
             columns.update(marks)
         return pl.DataFrame([columns[name].alias(name) for name in self.schema])
@@ -131,7 +150,7 @@ class Kernel:
 
     def _record(self, decision: Decision, taking: Groups, differing: Groups, batch: Batch) -> Decided:
         candidates = self._candidates(decision, taking, batch)
-        if decision.compares and decision.order != batch.order:
+        if decision.compares and decision.order not in (batch.order, *batch.known):
             rows = self._winners(Order(), candidates, batch).copy()  # right where all values are the same
             at, unlike = candidates.runs_of(differing)
             rows[at] = self._winners(decision.order, unlike, batch)
@@ -144,16 +163,11 @@ class Kernel:
 
     def _winners(self, order: Order, left: Groups, batch: Batch) -> Index:
         """Of each run, the row that wins."""
-        if order == batch.order:
-            return left.first_rows()
-        preference = batch.preference(earliest=order.earliest)
-        if order == Order() and left is batch.groups:
-            return batch.preferred
-        if order.column is None:
-            return left.preferred(left.of_rows(preference))
-        values, there = batch.ranks(order.column)
-        left = left if there is None else left.prefer(left.of_rows(there))
-        return left.best(left.of_rows(values), left.of_rows(preference), largest=order.largest)
+        if left is not batch.groups:
+            return batch.winners(order, left)
+        if order not in batch.known:  # several decisions ask the same
+            batch.known[order] = batch.winners(order, left)
+        return batch.known[order]
 
     def _derived(self, decision: Decision, taking: Groups, differing: Groups, batch: Batch) -> Decided:
         candidates = self._candidates(decision, taking, batch)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
+import numpy as np
 import polars as pl
 import pytest
 
@@ -18,7 +19,7 @@ from base_ops.worker.lake.quarantine import Quarantine, read_quarantine
 from base_ops.worker.lake.store import Store
 from base_ops.worker.merge import CONFLICTS, PART, Merged, SourceFile, files, merge, streams
 from base_ops.worker.merge.arrival import Arrival
-from base_ops.worker.merge.decisions import ENTRY, Order
+from base_ops.worker.merge.decisions import Order
 from base_ops.worker.merge.rows import session
 
 MergeFrames = Callable[..., tuple[pl.DataFrame, pl.DataFrame, Merged]]
@@ -345,10 +346,13 @@ def test_arrival_orders_by_entry_line_file_row(rows: int, tmp_path: Path) -> Non
     plan = streams.Plan(inputs, ("k",), arrival, Order())
     for pieces in (streams.sorted_pieces, streams.merged_pieces):
         with session(inputs, tmp_path, 1400, 1) as connection:
-            (batch,) = streams.batches(pieces(connection, plan), plan)
-        assert batch.frame["v"].to_list() == [1, 11, 3, 2, 13, 12, 21, 23, 22]
-        assert batch.ranks(ENTRY)[0].tolist() == [1] * 6 + [0] * 3
-        packed = batch.frame["//arrival"]
+            (batch,) = streams.batches(pieces(connection, plan), plan, None)
+        preference = batch.preference(earliest=False)
+        assert preference is not None
+        ranked = batch.frame[np.argsort(-preference)]
+        assert ranked["v"].to_list() == [1, 11, 3, 2, 13, 12, 21, 23, 22]
+        packed = ranked["//arrival"]
+        assert arrival.entries(packed).tolist() == [1] * 6 + [0] * 3
         assert arrival.lines(packed).to_list() == [rows - 1, rows - 1, 2, 2, 2, 2, rows - 1, 2, 2]
         assert arrival.objects(packed, pl.String()).to_list() == list("babbaaccc")
 
