@@ -31,6 +31,7 @@ import polars as pl
 from base_ops.core.errors import BadInput, ConfigError, did_you_mean
 from base_ops.data_security.specs import HashMask, Mask, MaskerSpec, PartialMask, RedactMask, TokenizeMask
 from base_ops.worker.engine.plan import POINTER, Observation, Plan
+from base_ops.worker.memo import Memo
 
 AGENT = "data_security.masker"
 MIN_KEY_CHARS = 16
@@ -38,7 +39,6 @@ _SEPARATOR = b"\x1f"
 _BASE32 = np.frombuffer(b"abcdefghijklmnopqrstuvwxyz234567", np.uint8)
 _CACHED_VALUES = 200_000
 """Distinct values remembered per column: about 50 MB at most."""
-_SEEN = pl.Schema({"value": pl.String, "mask": pl.String})
 
 
 @dataclass
@@ -125,19 +125,24 @@ class Keyed:
     spell: Callable[[pl.Series], pl.Series]
     """Digests (binary) to text."""
     column: str
-    seen: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=_SEEN), repr=False)
+    seen: Memo = field(default_factory=Memo, repr=False)
 
     def mask(self, values: pl.Series) -> pl.Series:
         """The masked values. Raises BadInput where a value would pass unmasked."""
-        masked = _looked_up(values, self.seen)
-        new = values.filter(values.is_not_null() & masked.is_null()).unique()
-        if new.is_empty():
+        masked = self.seen.look_up(values)
+        if masked.null_count() == values.null_count():
             return masked
+        missing = (values.is_not_null() & masked.is_null()).arg_true()
+        unknown = values.gather(missing)
+        new = unknown.unique()
         made = self._masked(new)
-        self.seen = pl.concat([self.seen, made.head(max(0, _CACHED_VALUES - self.seen.height))], rechunk=True)
-        return masked.zip_with(masked.is_not_null(), _looked_up(values, made))
+        room = max(0, _CACHED_VALUES - len(self.seen))
+        self.seen.add(new.head(room), made.head(room))
+        known = pl.DataFrame([new.alias("value"), made.alias("mask")])
+        found = unknown.alias("value").to_frame().join(known, on="value", how="left", maintain_order="left")
+        return masked.scatter(missing, found["mask"])
 
-    def _masked(self, distinct: pl.Series) -> pl.DataFrame:
+    def _masked(self, distinct: pl.Series) -> pl.Series:
         masked = self.spell(pl.Series(self._digests(distinct.to_list()), dtype=pl.Binary))
         if (distinct == masked).any():
             raise BadInput(
@@ -146,7 +151,7 @@ class Keyed:
                 where=f"column {self.column}",
                 todo="look for masked data in the input; report it otherwise",
             )
-        return pl.DataFrame({"value": distinct, "mask": masked}, schema=_SEEN)
+        return masked
 
     def _digests(self, values: list[str]) -> list[bytes]:
         digests = []
@@ -157,12 +162,6 @@ class Keyed:
             whole.update(message.digest())
             digests.append(whole.digest())
         return digests
-
-
-def _looked_up(values: pl.Series, known: pl.DataFrame) -> pl.Series:
-    """The mask of every value, null where there is none: a join, which is faster than a replacement."""
-    rows = values.alias("value").to_frame()
-    return rows.join(known, on="value", how="left", maintain_order="left")["mask"]
 
 
 def hmac_states(key: bytes, prefix: bytes) -> tuple[Any, Any]:
