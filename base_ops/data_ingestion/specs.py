@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import re
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
 from base_ops.core.errors import did_you_mean
 from base_ops.core.spec import Spec, is_template
-from base_ops.data_ingestion.options.binary import ProtobufOptions
+from base_ops.data_ingestion.options.binary import AvroOptions, ProtobufOptions
+from base_ops.data_ingestion.options.duplicates import DuplicatesSpec
 from base_ops.data_ingestion.options.layouts import CobolOptions, FixedWidthOptions, SqlDumpOptions
-from base_ops.data_ingestion.options.messages import FixOptions
-from base_ops.data_ingestion.options.office import PdfOptions, WorkbookOptions
+from base_ops.data_ingestion.options.merging import AlignmentSpec, FieldKind, MergeChecks, ShardSpec, TimeKey
+from base_ops.data_ingestion.options.messages import EmailOptions, FixOptions, SwiftMtOptions, SyslogOptions
+from base_ops.data_ingestion.options.office import DocumentOptions, PdfOptions, TiffOptions, WorkbookOptions
 from base_ops.data_ingestion.options.xml import XmlOptions
+from base_ops.data_ingestion.presets import with_preset
 
 _CAPTURE = re.compile(r"\{([a-z_][a-z0-9_]*)\}")
 
@@ -79,8 +82,14 @@ class ReadSpec(Spec):
     cobol: CobolOptions | None = None
     sql_dump: SqlDumpOptions = SqlDumpOptions()
     fix: FixOptions = FixOptions()
+    swift_mt: SwiftMtOptions = SwiftMtOptions()
+    syslog: SyslogOptions = SyslogOptions()
+    email: EmailOptions = EmailOptions()
     workbook: WorkbookOptions = WorkbookOptions()
     pdf: PdfOptions = PdfOptions()
+    document: DocumentOptions = DocumentOptions()
+    tiff: TiffOptions = TiffOptions()
+    avro: AvroOptions = AvroOptions()
     protobuf: ProtobufOptions | None = None
 
 
@@ -243,17 +252,33 @@ class ConverterSpec(Spec):
 FieldRule = Literal[
     "last_write_wins",
     "first_write_wins",
+    "most_recent",
+    "highest_confidence",
+    "most_precise",
     "priority",
+    "merge_and_flag",
     "weighted_average",
     "sum",
     "min",
     "max",
-    "most_recent",
     "expression",
 ]
-RECORD_RULES = ("last_write_wins", "first_write_wins", "most_recent", "priority")
+RECORD_RULES = (
+    "last_write_wins",
+    "first_write_wins",
+    "most_recent",
+    "highest_confidence",
+    "priority",
+    "merge_and_flag",
+)
 """Rules that choose a record, so that several fields can be taken from it together."""
-_ORDERED_OR_WEIGHED = ("last_write_wins", "first_write_wins", "most_recent", "weighted_average")
+_ORDERED_OR_WEIGHED = (
+    "last_write_wins",
+    "first_write_wins",
+    "most_recent",
+    "highest_confidence",
+    "weighted_average",
+)
 
 
 class MergeFieldSpec(Spec):
@@ -264,7 +289,8 @@ class MergeFieldSpec(Spec):
     record; each for itself under weighted_average, sum, min and max."""
     rule: FieldRule
     by: str | None = None
-    """Column that orders records (last/first_write_wins, most_recent) or weighs them (weighted_average)."""
+    """Column that orders records (last/first_write_wins, most_recent, highest_confidence) or weighs them
+    (weighted_average)."""
     expression: str | None = None
     """rule=expression: SQL scalar expression over source-qualified values, e.g. coalesce(oanda, fxcm)."""
     ignore_nulls: bool = True
@@ -276,8 +302,9 @@ class MergeFieldSpec(Spec):
     def _rule_has_what_it_needs(self) -> MergeFieldSpec:
         if (self.rule == "expression") != (self.expression is not None):
             raise ValueError("rule: expression and the key expression go together")
-        if self.rule == "most_recent" and self.by is None:
-            raise ValueError("rule: most_recent needs by, the column that tells when")
+        if self.rule in ("most_recent", "highest_confidence") and self.by is None:
+            what = "when" if self.rule == "most_recent" else "how sure the source is"
+            raise ValueError(f"rule: {self.rule} needs by, the column that tells {what}")
         if self.by is not None and self.rule not in _ORDERED_OR_WEIGHED:
             raise ValueError(f"by has no meaning for rule: {self.rule}; it goes with {', '.join(_ORDERED_OR_WEIGHED)}")
         if self.rule == "expression" and len(self.fields) > 1:
@@ -291,24 +318,69 @@ class MergerSpec(Spec):
     action: Literal["merge_processed_files"] = "merge_processed_files"
     dataset: str
     """Name of the merged dataset."""
+    preset: str | None = None
+    """equity_prices, bond_data, fx_rates, contact_information or transaction_history: what such data usually want;
+    whatever else is said here goes before."""
     key: tuple[str, ...] = Field(min_length=1)
     """Columns that identify a record."""
+    time: TimeKey | None = None
+    """Records near in time are one: a tolerance, or windows."""
+    strategy: Literal["rules", "append"] = "rules"
+    """rules: one record per key, conflicts decided by the rules; append: every record stays, in order of key."""
     default: MergeFieldSpec | None = None
     """Rule of all fields not named in `fields`, decided together; default: last_write_wins by arrival."""
     fields: tuple[MergeFieldSpec, ...] = ()
     """Rules of single fields or groups."""
+    kinds: Literal["found"] | dict[str, FieldKind] | None = None
+    """What fields say, which tells their rule where `fields` has none. found: by their names and types. currency: the
+    highest confidence; percentage: weighted average; count: sum; status, date: most recent; category: best source;
+    flag: true if any says so; datetime: most precise; measure, text: `default`."""
+    numbers: Literal["weighted_average", "sum", "min", "max"] | None = None
+    """Rule of all numeric fields that have none by `fields` or `kinds`; default: `default`."""
+    confidence: str = "confidence"
+    """Column that tells how sure a source is of a record, for kinds and weights, where there is such a column."""
+    recency: str = "updated_at"
+    """Column that tells when a record was written, for kinds, where there is such a column; else its arrival."""
     priority: tuple[str, ...] = ()
-    """Sources, best first; also breaks ties of every other rule. Unnamed sources follow in name order."""
+    """Sources, best first (or scores: {bloomberg: 100, reuters: 80}); also breaks ties of every other rule. Unnamed
+    sources follow in name order."""
     weights: dict[str, float] = Field(default_factory=dict)
     """Weight of each source for weighted_average without `by`, above 0; default 1."""
     rename: dict[str, dict[str, str]] = Field(default_factory=dict)
     """Per source: {its column name: name in the merged dataset}."""
+    align: AlignmentSpec = AlignmentSpec()
+    """How columns of other names and types are brought together."""
+    checks: MergeChecks = MergeChecks()
+    """What must hold of sources and result."""
+    duplicates: DuplicatesSpec | None = None
+    """Find merged records that are the same thing under different keys, and mark or delete them."""
+    flag_conflicts: bool = False
+    """Add a column `_conflicts`: names of the fields in conflict, comma-separated, null where there are none."""
+    shard: ShardSpec | None = None
+    """Only one part of the keys, where one process is too small for all."""
     lineage: bool = True
     """Keep, per row and field, which source won."""
     inputs: dict[str, tuple[str, ...]] = Field(default_factory=dict)
     """Stand-alone use: per source, Parquet files. In a pipeline the inputs come from the tasks before."""
     target: str | None = None
     """Stand-alone use: folder to write to. In a pipeline: staging."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _preset_and_scores(cls, values: Any) -> Any:
+        if not isinstance(values, dict):
+            return values
+        values = with_preset(values)
+        scores = values.get("priority")
+        if isinstance(scores, dict):
+            values = {**values, "priority": sorted(scores, key=lambda source: (-float(scores[source]), source))}
+        return values
+
+    @model_validator(mode="after")
+    def _time_is_in_the_key(self) -> MergerSpec:
+        if self.time is not None and self.time.column not in self.key:
+            raise ValueError(f"time.column={self.time.column!r} is not one of key: {', '.join(self.key)}")
+        return self
 
     @model_validator(mode="after")
     def _each_field_once(self) -> MergerSpec:

@@ -135,6 +135,7 @@ def _publish(
 
 
 CONFLICTS_LABEL = "conflicts"
+CONFLICTS_FOUND = "conflicts"
 
 
 def _labels(merged: Merged) -> dict[str, str]:
@@ -163,7 +164,7 @@ def _account(spec: MergerSpec, merged: Merged, quarantine: Quarantine, began: fl
     )
     step.quarantine = quarantine.finish().get(0, [])
     step.observations = {"conflict_rows": merged.conflict_rows}
-    step.findings = [_finding(c) for c in merged.conflicts if c.conflicts]
+    step.findings = [*merged.findings, *(_finding(c) for c in merged.conflicts if c.conflicts)]
     step.events = _events(spec, step)
     step.seconds = round(time.perf_counter() - began, 3)
     return step
@@ -172,7 +173,7 @@ def _account(spec: MergerSpec, merged: Merged, quarantine: Quarantine, began: fl
 def _finding(tally: FieldConflicts) -> Finding:
     won = ", ".join(f"{source} {count:,}" for source, count in tally.wins.most_common())
     return Finding(
-        code="conflicts",
+        code=CONFLICTS_FOUND,
         message=f"{tally.name}: {tally.conflicts:,} conflicts decided by {tally.rule}; won by {won}",
         data={
             "field": tally.name,
@@ -200,7 +201,7 @@ def _events(spec: MergerSpec, step: StepResult) -> list[dict[str, Any]]:
         "quarantined": counts.quarantined,
     }
     events: list[dict[str, Any]] = []
-    found = {str(f.data["field"]): f.data["conflicts"] for f in step.findings if f.code == "conflicts"}
+    found = {str(f.data["field"]): f.data["conflicts"] for f in step.findings if f.code == CONFLICTS_FOUND}
     if found:
         events.append({"type": "conflict_detected", "subject": spec.dataset, "data": {"conflicts": found}})
     events.append({"type": "merge_completed", "subject": spec.dataset, "data": data})
@@ -215,12 +216,14 @@ def _add(total: StepResult, step: StepResult) -> None:
     for name, value in step.observations.items():
         total.observations[name] = total.observations.get(name, 0) + value  # type: ignore[operator]
     tallies: dict[str, FieldConflicts] = {}
-    for found in (_tally(f) for f in (*total.findings, *step.findings)):
+    findings = [*total.findings, *step.findings]
+    for found in (_tally(f) for f in findings if f.code == CONFLICTS_FOUND):
         known = tallies.setdefault(found.name, FieldConflicts(found.name, found.rule))
         known.conflicts += found.conflicts
         known.overruled += found.overruled
         known.wins += found.wins
-    total.findings = [_finding(tally) for tally in tallies.values()]
+    others = {f.message: f for f in findings if f.code != CONFLICTS_FOUND}
+    total.findings = [*others.values(), *(_finding(tally) for tally in tallies.values())]
 
 
 # -- stand-alone use

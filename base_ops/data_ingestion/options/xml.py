@@ -10,3 +10,5 @@ class XmlOptions(Spec):
 
     record: str | None = None
     """Local name (or path of local names, e.g. Document/Stmt/Ntry) of the element that is a record; default: found."""
+    xsd: str | None = None
+    """Path of an XML schema (XSD 1.0) on the worker; records that do not fit it are refused. Default: not checked."""

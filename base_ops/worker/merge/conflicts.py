@@ -4,8 +4,9 @@ A conflict is a key and a field for which some record that has a say brings a va
 differs from what came out, for numbers by more than the rule's tolerance. Where the outcome is made of several
 values (weighted_average, sum, expression) it is one if those differ among themselves, and each of them is listed.
 
-Columns of conflicts.parquet: the key columns (one that bears a name below gets the suffix `_key`); field, rule;
-winner_source (null: derived from several), winner_value (text, null: no value); loser_source, loser_value (text),
+Columns of conflicts.parquet: the key columns of the merged row (one that bears a name below gets the suffix `_key`);
+field, rule; winner_source (null: derived from several), winner_value (text, null: no value), winner_confidence (share
+of the records with a value that say what came out; null: derived); loser_source, loser_value (text),
 loser_object (the object the losing record was read from), loser_line (its line or record number there).
 Values of sensitive columns are masked. Sorted by key, field, and the loser's place: better source, later arrival.
 """
@@ -39,6 +40,7 @@ DETAILS = (
     "rule",
     "winner_source",
     "winner_value",
+    "winner_confidence",
     "loser_source",
     "loser_value",
     "loser_object",
@@ -73,6 +75,7 @@ class _Overruled:
     won: pl.Series
     said: pl.Series
     """As texts."""
+    confidence: pl.Series
 
 
 class ConflictLog:
@@ -88,6 +91,7 @@ class ConflictLog:
         sensitive: Collection[str] = (),
     ) -> None:
         criteria = {item.by for item in (*spec.fields, *([spec.default] if spec.default else []))}
+        criteria |= {d.by for d in decisions}
         ruled = [(name, d) for d in decisions for name in d.fields if name not in criteria]
         self.fields = {name: FieldConflicts(name, decision.rule) for name, decision in ruled}
         self.rows = 0
@@ -99,7 +103,8 @@ class ConflictLog:
         texts = {name: pl.String() for name in DETAILS}
         types = {**texts, **words, "winner_source": self._sources.dtype, "loser_source": self._sources.dtype}
         keys = {new: inputs.schema[old] for old, new in self._key.items()}
-        self._schema = pl.Schema({**keys, **types, "loser_object": self._uris, "loser_line": pl.Int64()})
+        numbers = {"winner_confidence": pl.Float32(), "loser_line": pl.Int64()}
+        self._schema = pl.Schema({**keys, **types, "loser_object": self._uris, **numbers})
         self._found: list[_Overruled] = []
         self._pending: list[pl.DataFrame] = []
         self._writer = pq.ParquetWriter(  # store_schema: what is repeated in every row reads as plain text again
@@ -129,12 +134,12 @@ class ConflictLog:
         group = suspects.per_row(suspects.group)
         for name, value in zip(decision.fields, decided.values, strict=True):
             if name in fields:
-                lost, won = _overruled(decision, said[name], value.gather(group), group)
+                lost, won, sure = _overruled(decision, said[name], value.gather(group), group)
                 if len(lost):
                     winner = decided.source[group[lost]]
                     self._count(self.fields[name], group[lost], winner)
                     texts = self._text(name, won), self._text(name, said[name].gather(lost))
-                    self._found.append(_Overruled(name, suspects.rows[lost], group[lost], winner, *texts))
+                    self._found.append(_Overruled(name, suspects.rows[lost], group[lost], winner, *texts, sure))
 
     def _count(self, tally: FieldConflicts, group: Index, winner: NDArray[Any]) -> None:
         first = np.ones(len(group), bool)
@@ -146,29 +151,51 @@ class ConflictLog:
             known = number < self._sources.len()
             tally.wins[str(self._sources[int(number)]) if known else SEVERAL_NAME] += int(wins[number])
 
-    def close_batch(self, batch: Batch) -> None:
-        """Put a batch's conflicts in order of key and write what makes whole row groups."""
+    def flags(self, fields: Collection[str], groups: int) -> pl.Series:
+        """Per group of the batch the names of its fields in conflict, comma-separated; null: none."""
+        parts = [
+            pl.DataFrame({"group": found.group, "field": found.field}, schema={"group": pl.Int64, "field": pl.String})
+            for name in self.fields
+            if name in fields
+            for found in self._found
+            if found.field == name
+        ]
+        flags = pl.Series([None], dtype=pl.String).new_from_index(0, groups)
+        if not parts:
+            return flags
+        rows = pl.concat(parts).unique(maintain_order=True)
+        joined = rows.group_by("group", maintain_order=True).agg(pl.col("field").str.join(","))
+        return flags.scatter(joined["group"], joined["field"])
+
+    def close_batch(self, batch: Batch, keys: dict[str, pl.Series]) -> None:
+        """Put a batch's conflicts in order of key and write what makes whole row groups.
+
+        Args:
+            keys: of the batch's merged rows.
+        """
         if not self._found:
             return
         found, self._found = self._found, []
         numbers = list(self.fields)
         field = np.repeat([numbers.index(f.field) for f in found], [len(f.rows) for f in found])
         at = np.concatenate([f.rows for f in found])
-        said = batch.frame.select(pl.col(*self._key, SOURCE, ARRIVAL).gather(at))
+        said = batch.frame.select(pl.col(SOURCE, ARRIVAL).gather(at))
+        group = np.concatenate([f.group for f in found])
         winner = pl.Series(np.concatenate([f.winner for f in found]))
         names = pl.Series(numbers, dtype=self._schema["field"])
         rules = pl.Series([f.rule for f in self.fields.values()], dtype=self._schema["rule"])
         rows = said.select(
-            *(pl.col(old).alias(new) for old, new in self._key.items()),
+            *(keys[old].gather(group).alias(new) for old, new in self._key.items()),
             names.gather(field).alias("field"),
             rules.gather(field).alias("rule"),
             self._sources.gather(winner.set(winner >= self._sources.len(), None)).alias("winner_source"),
             pl.concat([f.won for f in found]).alias("winner_value"),
+            pl.concat([f.confidence for f in found]).alias("winner_confidence"),
             self._sources.gather(said[SOURCE]).alias("loser_source"),
             pl.concat([f.said for f in found]).alias("loser_value"),
             self._arrival.objects(said[ARRIVAL], self._uris).alias("loser_object"),
             self._arrival.lines(said[ARRIVAL]).alias("loser_line"),
-            pl.Series("_group", np.concatenate([f.group for f in found])),
+            pl.Series("_group", group),
             pl.Series("_field", field),
             pl.col(ARRIVAL),
         ).sort("_group", "_field", ARRIVAL, descending=[False, False, True])
@@ -190,16 +217,28 @@ class ConflictLog:
         return as_text(values)
 
 
-def _overruled(decision: Decision, said: pl.Series, won: pl.Series, group: Index) -> tuple[Index, pl.Series]:
-    """Which of the suspect rows said something else than what came out, and what came out for these."""
-    pair = pl.DataFrame({"said": said, "won": won})
+def _overruled(decision: Decision, said: pl.Series, won: pl.Series, group: Index) -> tuple[Index, pl.Series, pl.Series]:
+    """Which of the suspect rows said something else than what came out, what came out, and how many agree with it."""
+    pair = pl.DataFrame({"said": said, "won": won, "group": group})
     left, right = pl.col("won"), pl.col("said")
     if not decision.takes_record:
-        pair = pair.with_columns(pl.Series("group", group))
         left, right = right.min().over("group"), right.max().over("group")
     differs = _differ(left, right, said.dtype, decision.tolerance) & pl.col("said").is_not_null()
-    lost = pair.select(differs.arg_true().alias("row"))["row"]
-    return lost.to_numpy().astype(np.int64), won.gather(lost)
+    verdicts = pair.select(differs.alias("differs"))["differs"]
+    lost = verdicts.arg_true()
+    if not decision.takes_record or not lost.len():
+        return (
+            lost.to_numpy().astype(np.int64),
+            won.gather(lost),
+            pl.Series([None], dtype=pl.Float32).new_from_index(0, lost.len()),
+        )
+    there = said.is_not_null().to_numpy()
+    run = np.searchsorted(group[changes(group)], group)
+    says = np.bincount(run, there)
+    against = np.bincount(run, verdicts.to_numpy())
+    at = lost.to_numpy().astype(np.int64)
+    sure = pl.Series(1 - against[run[at]] / says[run[at]], dtype=pl.Float32)
+    return at, won.gather(lost), sure
 
 
 def as_text(values: pl.Series) -> pl.Series:

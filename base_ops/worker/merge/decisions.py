@@ -10,14 +10,19 @@ import polars as pl
 from base_ops.core.errors import BadInput, ConfigError, did_you_mean
 from base_ops.data_ingestion.specs import RECORD_RULES, FieldRule, MergeFieldSpec, MergerSpec
 from base_ops.worker.merge.files import Inputs
+from base_ops.worker.merge.kinds import implied_rules
 
 _DERIVED = ("weighted_average", "sum", "expression")
 LINEAGE = "_src_"
 """Prefix of the columns that name the winning source by its number in the list of sources."""
+FLAGS = "_conflicts"
+"""Column that names the fields in conflict, comma-separated."""
 
 
 ENTRY = "//entry"
 """Stands for the order of landing, where a rule orders by arrival."""
+PRECISION = "//precision "
+"""Stands, before the name of a timestamp column, for how fine its values are: days to nanoseconds."""
 
 
 @dataclass(frozen=True)
@@ -25,7 +30,7 @@ class Order:
     """What lets one record win over another: a criterion, then the better source, then arrival."""
 
     column: str | None = None
-    """A column, nulls last; or ENTRY. None: priority alone."""
+    """A column, nulls last; or ENTRY, or PRECISION of a column. None: priority alone."""
     largest: bool = True
     earliest: bool = False
     """Of records of one source that the criterion leaves, the earliest wins; otherwise the latest."""
@@ -53,6 +58,8 @@ class Decision:
     """rule=expression, over one column per source, named as the source."""
     dtypes: tuple[pl.DataType, ...] = ()
     """Types of the fields as they come out."""
+    flags: bool = False
+    """Rows say which of these fields were in conflict."""
 
     @property
     def takes_record(self) -> bool:
@@ -61,7 +68,7 @@ class Decision:
     @property
     def compares(self) -> bool:
         """Whether only values decide: where they are all the same, there is nothing to compute."""
-        return self.rule in ("min", "max", "weighted_average")
+        return self.rule in ("min", "max", "most_precise", "weighted_average")
 
     @property
     def lineage(self) -> str:
@@ -83,7 +90,7 @@ def decide(spec: MergerSpec, inputs: Inputs) -> tuple[Decision, ...]:
     """
     decisions: list[Decision] = []
     named: set[str] = set()
-    for item in spec.fields:
+    for item in (*spec.fields, *implied_rules(spec, inputs.schema)):
         present = tuple(name for name in item.fields if name in inputs.schema)
         named.update(present)
         groups = [present] if item.rule in RECORD_RULES else [(name,) for name in present]
@@ -94,13 +101,14 @@ def decide(spec: MergerSpec, inputs: Inputs) -> tuple[Decision, ...]:
         if name not in named and name not in spec.key:
             alike.setdefault(inputs.having(name), []).append(name)
     decisions += [_decision(default, tuple(names), spec, inputs, together=True) for names in alike.values()]
-    taken = [d.lineage for d in decisions if d.lineage in inputs.schema]
-    if spec.lineage and taken:
+    added = [d.lineage for d in decisions] if spec.lineage else []
+    taken = [name for name in [*added, *([FLAGS] if any(d.flags for d in decisions) else [])] if name in inputs.schema]
+    if taken:
         raise ConfigError(
-            f"The column {taken[0]!r} has the name of a lineage column",
+            f"The column {taken[0]!r} has the name of a column that the merge adds",
             code="reserved_column",
-            where="spec.lineage",
-            todo="rename it (spec.rename), or set lineage: false",
+            where="spec.lineage, spec.flag_conflicts",
+            todo="rename it (spec.rename), or have the merge add none",
         )
     return tuple(decisions)
 
@@ -148,13 +156,24 @@ def _decision(
         weights=_weights(item, spec, inputs),
         value=_expression(item, spec, inputs, inputs.schema[fields[0]]),
         dtypes=tuple(_dtype(item, name, spec, inputs) for name in fields),
+        flags=spec.flag_conflicts or item.rule == "merge_and_flag",
     )
 
 
 def _order(item: MergeFieldSpec, field: str, inputs: Inputs) -> Order:
     """A column that none of these files has orders nothing."""
     earliest = item.rule == "first_write_wins"
-    column = {"priority": None, "min": field, "max": field}.get(item.rule, item.by or ENTRY)
+    if item.rule == "most_precise":
+        if not isinstance(inputs.schema[field], pl.Datetime):
+            raise BadInput(
+                f"The column {field!r} holds no timestamps, of which one could be the most precise",
+                code="not_a_timestamp",
+                where="rule most_precise",
+                found=str(inputs.schema[field]),
+            )
+        return Order(PRECISION + field)
+    by = {"priority": None, "merge_and_flag": None, "min": field, "max": field}
+    column = by.get(item.rule, item.by or ENTRY)
     if column is not None and column != ENTRY and column not in inputs.schema:
         return Order(earliest=earliest)
     if item.rule not in _DERIVED and column is not None and inputs.schema.get(column, pl.Int64()).is_nested():

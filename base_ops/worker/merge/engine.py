@@ -10,17 +10,19 @@ from typing import Any
 
 import polars as pl
 
-from base_ops.core.protocol import ColumnLineage
+from base_ops.core.protocol import ColumnLineage, Finding
 from base_ops.data_ingestion.specs import MergerSpec, WriteSpec
 from base_ops.worker.engine.plan import POINTER, Check
 from base_ops.worker.engine.sinks import write_batches
 from base_ops.worker.failpoints import failpoint
 from base_ops.worker.lake.quarantine import Quarantine
 from base_ops.worker.merge.arrival import Arrival
+from base_ops.worker.merge.checks import check
 from base_ops.worker.merge.conflicts import ConflictLog, FieldConflicts
-from base_ops.worker.merge.decisions import Decision, decide, main_order
+from base_ops.worker.merge.decisions import Decision, Order, decide, main_order
 from base_ops.worker.merge.files import FileFacts, Inputs, SourceFile, inspect
 from base_ops.worker.merge.kernel import Kernel
+from base_ops.worker.merge.prepare import prepare
 from base_ops.worker.merge.rows import session
 from base_ops.worker.merge.streams import OutOfOrder, Plan, batches, merged_pieces, sorted_pieces
 from base_ops.worker.secrets import MASK
@@ -46,6 +48,7 @@ class Merged:
     conflicts: tuple[FieldConflicts, ...]
     conflict_rows: int
     columns: tuple[ColumnLineage, ...]
+    findings: tuple[Finding, ...] = ()
 
 
 def merge(
@@ -74,11 +77,21 @@ def merge(
     Raises:
         BadInput, ConfigError: see `inspect` and `decide`; Transient where memory and disk do not suffice.
     """
-    inputs = inspect(files, spec.key, spec.priority, spec.rename)
+    prepared = prepare(files, spec, scratch)
+    near = spec.time.column if spec.time is not None and spec.time.tolerance_s is not None else None
+    key = spec.key if near is None else (*(name for name in spec.key if name != near), near)
+    inputs = inspect(prepared.files, key, spec.priority, prepared.rename)
     decisions = decide(spec, inputs)
     quarantined = _set_aside(inputs, spec, quarantine, sensitive)
     arrival = Arrival.of(inputs)
-    plan = Plan(inputs, spec.key, arrival, main_order(decisions))
+    plan = Plan(
+        inputs,
+        key,
+        arrival,
+        Order(earliest=True) if spec.strategy == "append" else main_order(decisions),
+        tolerance_s=spec.time.tolerance_s if spec.time is not None else None,
+        append=spec.strategy == "append",
+    )
     failpoint("merge.before_read")
 
     def attempt(pieces_of: Callable[[Any, Plan], Iterator[pl.DataFrame]]) -> tuple[Kernel, ConflictLog]:
@@ -86,7 +99,7 @@ def merge(
             ConflictLog(scratch / CONFLICTS, inputs, spec, decisions, arrival, sensitive) as log,
             session(inputs, scratch, memory_limit_mb, threads) as connection,
         ):
-            kernel = Kernel(inputs, spec.key, decisions, log, lineage=spec.lineage)
+            kernel = Kernel(inputs, key, decisions, log, lineage=spec.lineage, near=near)
             pieces = pieces_of(connection, plan)
             failpoint("merge.before_write")
             with closing(batches(pieces, plan, plan.order if pieces_of is sorted_pieces else None)) as stream:
@@ -99,6 +112,7 @@ def merge(
     except OutOfOrder:
         kernel, log = attempt(sorted_pieces)
     failpoint("merge.after_write")
+    findings = [*prepared.findings, *check(spec, inputs, kernel, log, scratch / PART)]
     return Merged(
         schema=kernel.schema,
         sources=inputs.sources,
@@ -110,6 +124,7 @@ def merge(
         conflicts=tuple(log.fields[name] for name in kernel.schema if name in log.fields),
         conflict_rows=log.rows,
         columns=_column_lineage(inputs, decisions, spec),
+        findings=tuple(findings),
     )
 
 

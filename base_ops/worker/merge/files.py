@@ -67,6 +67,8 @@ class FileFacts:
     ranges: dict[str, tuple[int, int] | None]
     """Integer columns: least and greatest value, None where unknown."""
     may_be_null: frozenset[str]
+    nulls: dict[str, int | None]
+    """Cells without a value per column, None where the footer does not say."""
     in_order: bool
     """Whether nothing in the footer speaks against the rows being in order of key."""
 
@@ -199,6 +201,7 @@ def _facts(file: SourceFile, rename: dict[str, str], key: Sequence[str]) -> File
         last_line=max(lines[1], footer.num_rows) if lines else (1 << 40),
         ranges={new: stats[old][1] for old, new in names.items() if old in stats and raw[old].is_integer()},
         in_order=_in_order(footer, next(old for old, new in names.items() if new == key[0])),
+        nulls={new: stats[old][0] for old, new in names.items() if old in stats},
         may_be_null=frozenset(new for old, new in names.items() if stats.get(old, (None, None))[0] != 0),
     )
 

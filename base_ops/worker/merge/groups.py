@@ -159,6 +159,18 @@ def ranks(series: pl.Series) -> tuple[NDArray[Any], Mask | None]:
     return values, there
 
 
+def precisions(series: pl.Series) -> tuple[NDArray[Any], Mask | None]:
+    """How fine each timestamp is, from 0 (a day) to 6 (nanoseconds), by its last digits; which are there."""
+    units = {"ms": 10**3, "us": 10**6, "ns": 10**9}
+    second = units[series.dtype.time_unit]  # type: ignore[attr-defined]
+    numbers = series.to_physical().fill_null(0).to_numpy()
+    steps = [86_400 * second, 3_600 * second, 60 * second, second, second // 10**3, second // 10**6]
+    fine = np.zeros(len(numbers), np.uint8)
+    for step in (s for s in steps if s):
+        fine += numbers % step != 0
+    return fine, None if not series.null_count() else series.is_not_null().to_numpy()
+
+
 def weighted_average(groups: Groups, values: NDArray[np.float64], weights: NDArray[np.float64]) -> NDArray[np.float64]:
     """Per run, sum(weight x value) / sum(weight), never outside the range of its values.
 

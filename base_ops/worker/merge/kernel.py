@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 
 from base_ops.core.errors import BadInput
 from base_ops.worker.merge.conflicts import ConflictLog, suspects
-from base_ops.worker.merge.decisions import ENTRY, Decision, Order
+from base_ops.worker.merge.decisions import ENTRY, FLAGS, PRECISION, Decision, Order
 from base_ops.worker.merge.files import ARRIVAL, BRANCH, SOURCE, Inputs
-from base_ops.worker.merge.groups import NONE, Groups, Index, Mask, ranks, sums, weighted_average
+from base_ops.worker.merge.groups import NONE, Groups, Index, Mask, precisions, ranks, sums, weighted_average
 
 if TYPE_CHECKING:
     from base_ops.worker.merge.arrival import Arrival
@@ -65,10 +65,14 @@ class Batch:
         return self._preference[earliest]
 
     def ranks(self, column: str) -> tuple[NDArray[Any], Mask | None]:
-        """See `groups.ranks`; also of ENTRY."""
+        """See `groups.ranks`; also of ENTRY and PRECISION."""
         if column not in self._ranks:
-            entries = (self.arrival.entries(self.frame[ARRIVAL]), None)
-            self._ranks[column] = entries if column == ENTRY else ranks(self.frame[column])
+            if column == ENTRY:
+                self._ranks[column] = (self.arrival.entries(self.frame[ARRIVAL]), None)
+            elif column.startswith(PRECISION):
+                self._ranks[column] = precisions(self.frame[column.removeprefix(PRECISION)])
+            else:
+                self._ranks[column] = ranks(self.frame[column])
         return self._ranks[column]
 
     def winners(self, order: Order, left: Groups) -> Index:
@@ -99,11 +103,21 @@ class Kernel:
     """Decides batch after batch."""
 
     def __init__(
-        self, inputs: Inputs, key: Sequence[str], decisions: Sequence[Decision], log: ConflictLog, *, lineage: bool
+        self,
+        inputs: Inputs,
+        key: Sequence[str],
+        decisions: Sequence[Decision],
+        log: ConflictLog,
+        *,
+        lineage: bool,
+        near: str | None = None,
     ) -> None:
+        """`near`: the column of the key in which the records of a group may differ."""
         self.inputs, self.key, self.log, self.lineage = inputs, list(key), log, lineage
         self.decisions = sorted(decisions, key=lambda d: d.compares)  # whose winners may be known by then
-        self.rows_in = self.rows_out = 0
+        self.near = near
+        self.flags = any(d.flags for d in decisions)
+        self.rows_in = self.rows_out = self.contested = 0
 
     @property
     def schema(self) -> pl.Schema:
@@ -112,12 +126,16 @@ class Kernel:
         columns = {name: dtypes.get(name, dtype) for name, dtype in self.inputs.schema.items()}
         if self.lineage:
             columns.update({d.lineage: pl.UInt8() for d in self.decisions})
+        if self.flags:
+            columns[FLAGS] = pl.String()
         return pl.Schema(columns)
 
     def merge(self, batch: Batch) -> pl.DataFrame:
         """One row per group."""
         first = pl.Series(batch.first)
         columns = {name: batch.frame[name].filter(first) for name in self.key}
+        if self.near is not None:  # the moment of the source that goes before the others
+            columns[self.near] = batch.frame[self.near].gather(self._winners(Order(), batch.groups, batch))
         marks: dict[str, pl.Series] = {}
         for decision in self.decisions:
             taking = self._takers(decision, batch)
@@ -131,7 +149,11 @@ class Kernel:
             self.log.add(decision, batch, differing, decided)
         self.rows_in += batch.frame.height
         self.rows_out += len(columns[self.key[0]])
-        self.log.close_batch(batch)
+        self.contested += int((batch.groups.lengths > 1).sum())
+        if self.flags:
+            flagged = {name for d in self.decisions if d.flags for name in d.fields}
+            columns[FLAGS] = self.log.flags(flagged, len(batch.groups.starts))
+        self.log.close_batch(batch, {name: columns[name] for name in self.key})
         if self.lineage:
             columns.update(marks)
         return pl.DataFrame([columns[name].alias(name) for name in self.schema])

@@ -22,6 +22,7 @@ from base_ops.worker.merge.candidates import candidates
 from base_ops.worker.merge.decisions import Order
 from base_ops.worker.merge.files import ARRIVAL, BRANCH, SOURCE, Inputs
 from base_ops.worker.merge.kernel import Batch
+from base_ops.worker.merge.moments import first_rows as near_rows
 from base_ops.worker.merge.rows import faults, frames, order_sql, scan_sql
 
 _CHUNK_ROWS = 122_880
@@ -43,8 +44,13 @@ class Plan:
 
     inputs: Inputs
     key: tuple[str, ...]
+    """Columns in which rows are ordered; the time of a tolerance last."""
     arrival: Arrival
     order: Order
+    tolerance_s: float | None = None
+    """Of the last column of the key."""
+    append: bool = False
+    """Every row is a group of its own."""
 
     @property
     def seems_sorted(self) -> bool:
@@ -69,17 +75,30 @@ def batches(pieces: Iterator[pl.DataFrame], plan: Plan, order: Order | None) -> 
     with closing(_ahead(pieces)) as ahead:
         for piece in ahead:
             carried = pl.concat([carried, piece]) if carried.height else piece
-            first = first_rows(carried, plan.key)
+            first = first_rows(carried, plan)
             cut = int(np.flatnonzero(first)[-1])
             if cut and (cut >= _BATCH_ROWS or carried.estimated_size() >= _BATCH_BYTES):
                 yield Batch(carried[:cut].rechunk(), first[:cut], order, plan.arrival)
                 carried = carried[cut:]
     if carried.height:
-        yield Batch(carried.rechunk(), first_rows(carried, plan.key), order, plan.arrival)
+        yield Batch(carried.rechunk(), first_rows(carried, plan), order, plan.arrival)
 
 
-def first_rows(frame: pl.DataFrame, key: Sequence[str]) -> NDArray[np.bool_]:
+def first_rows(frame: pl.DataFrame, plan: Plan) -> NDArray[np.bool_]:
     """Which rows of a frame in order of key begin a group."""
+    if plan.append:
+        return np.ones(frame.height, bool)
+    if plan.tolerance_s is None:
+        return _first_of(frame, plan.key)
+    *others, time = plan.key
+    moments = frame[time].to_physical().to_numpy()
+    unit = {"ms": 10**3, "us": 10**6, "ns": 10**9}[frame[time].dtype.time_unit]  # type: ignore[attr-defined]
+    tolerance = round(plan.tolerance_s * unit)
+    return near_rows(_first_of(frame, others), moments, frame[SOURCE].to_numpy(), tolerance)
+
+
+def _first_of(frame: pl.DataFrame, key: Sequence[str]) -> NDArray[np.bool_]:
+    """Which rows differ from the one before in a column of the key."""
     first = np.zeros(frame.height, bool)
     for name in key:
         column = frame[name]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -12,37 +11,16 @@ import duckdb
 import numpy as np
 import polars as pl
 import pytest
+from conftest import MergeFrames
 
 from base_ops.core.errors import BadInput, BaseOpsError, ConfigError
 from base_ops.data_ingestion.specs import MergerSpec
 from base_ops.worker.lake.quarantine import Quarantine, read_quarantine
 from base_ops.worker.lake.store import Store
-from base_ops.worker.merge import CONFLICTS, PART, Merged, SourceFile, files, merge, streams
+from base_ops.worker.merge import SourceFile, files, merge, streams
 from base_ops.worker.merge.arrival import Arrival
 from base_ops.worker.merge.decisions import Order
 from base_ops.worker.merge.rows import session
-
-MergeFrames = Callable[..., tuple[pl.DataFrame, pl.DataFrame, Merged]]
-
-
-@pytest.fixture
-def merge_frames(tmp_path: Path) -> MergeFrames:
-    """Merge {source: frame} (in order of arrival): merged rows, conflicts, account."""
-
-    def run(frames: dict[str, pl.DataFrame], sensitive: tuple[str, ...] = (), **spec: Any):
-        made = MergerSpec.model_validate({"dataset": "d", "key": ["k"], **spec})
-        inputs = []
-        for number, (source, frame) in enumerate(frames.items()):
-            path = tmp_path / f"in {number}'.parquet"
-            frame.write_parquet(path)
-            inputs.append(SourceFile(source, path, uri=f"object-{source}", id=str(number), sequence=number))
-        quarantine = Quarantine(Store(str(tmp_path)), "quarantine", tmp_path, sensitive)
-        done = merge(inputs, made, tmp_path, quarantine, sensitive=sensitive)
-        quarantine.finish()
-        return pl.read_parquet(tmp_path / PART), pl.read_parquet(tmp_path / CONFLICTS), done
-
-    return run
-
 
 # -- types
 
@@ -153,6 +131,7 @@ def test_key_columns_keep_their_place_beside_the_log(merge_frames: MergeFrames) 
             "rule": "last_write_wins",
             "winner_source": "x",
             "winner_value": "2",
+            "winner_confidence": 0.5,
             "loser_source": "x",
             "loser_value": "1",
             "loser_object": "object-x",
