@@ -15,6 +15,16 @@ from base_ops.data_ingestion.options.layouts import CobolOptions, FixedWidthOpti
 from base_ops.data_ingestion.options.merging import AlignmentSpec, FieldKind, MergeChecks, ShardSpec, TimeKey
 from base_ops.data_ingestion.options.messages import EmailOptions, FixOptions, SwiftMtOptions, SyslogOptions
 from base_ops.data_ingestion.options.office import DocumentOptions, PdfOptions, TiffOptions, WorkbookOptions
+from base_ops.data_ingestion.options.sources.base import ProtocolSpec
+from base_ops.data_ingestion.options.sources.databases import CassandraSpec, InfluxSpec, MongoSpec, RedisSpec, SqlSpec
+from base_ops.data_ingestion.options.sources.streams import (
+    ActivemqSpec,
+    KafkaSpec,
+    KinesisSpec,
+    PubsubSpec,
+    RabbitmqSpec,
+)
+from base_ops.data_ingestion.options.sources.web import GraphqlSpec, SoapSpec, SseSpec, WebsocketSpec
 from base_ops.data_ingestion.options.xml import XmlOptions
 from base_ops.data_ingestion.presets import with_preset
 
@@ -67,7 +77,7 @@ class ReadSpec(Spec):
     """Records looked at to infer types."""
     max_record_bytes: int = Field(1 << 20, ge=64)
     """A longer record goes to quarantine unread, bytes."""
-    max_columns: int = Field(2_000, ge=1)
+    max_columns: int = Field(5_000, ge=1)
     """A delimited object with more columns is refused."""
     max_unpacked_bytes: int = Field(10 << 30, ge=1)
     """A compressed object may unpack to at most this, bytes."""
@@ -96,18 +106,20 @@ class ReadSpec(Spec):
 class WriteSpec(Spec):
     """How a file is written."""
 
-    format: Literal["parquet", "csv", "ndjson", "json", "arrow"] | None = None
+    format: Literal["parquet", "csv", "ndjson", "json", "arrow", "avro", "delta"] | None = None
     """Default: by the target's suffix."""
-    compression: Literal["zstd", "snappy", "gzip", "lz4", "uncompressed"] = "zstd"
-    """Codec of Parquet and Arrow."""
+    compression: Literal["zstd", "snappy", "gzip", "lz4", "uncompressed"] | None = None
+    """Codec of Parquet, Arrow, Avro (gzip: deflate) and Delta; default: zstd, for Avro gzip, which all readers know."""
     compression_level: int | None = 1
     """Level of zstd and gzip."""
+    row_group_rows: int | None = Field(None, ge=1)
+    """Rows of a Parquet row group; default: as many as polars finds best."""
 
 
 # -- sources
 
 
-class FilesSpec(Spec):
+class FilesSpec(ProtocolSpec):
     """Files under a local folder or an S3 prefix."""
 
     path: str
@@ -134,7 +146,7 @@ class PagingSpec(Spec):
     """More pages than this is an error, not a cut."""
 
 
-class HttpSpec(Spec):
+class HttpSpec(ProtocolSpec):
     """A REST endpoint; host and credentials come from the connection."""
 
     path: str
@@ -169,6 +181,35 @@ class HttpSpec(Spec):
             raise ValueError("cursor_field (what is remembered) and cursor_param (what is sent) go together")
         return self
 
+    @property
+    def moves_cursor(self) -> bool:
+        return self.cursor_field is not None
+
+    @property
+    def takes_window(self) -> bool:
+        return self.window_params is not None
+
+
+PROTOCOLS = (
+    "files",
+    "http",
+    "graphql",
+    "soap",
+    "sse",
+    "websocket",
+    "sql",
+    "mongo",
+    "cassandra",
+    "redis",
+    "influx",
+    "kafka",
+    "rabbitmq",
+    "activemq",
+    "kinesis",
+    "pubsub",
+)
+"""The blocks of a source, of which it has exactly one."""
+
 
 class SourceSpec(Spec):
     """One feed: where it comes from, how its bytes are read, and which part of the dataset they fill."""
@@ -181,6 +222,20 @@ class SourceSpec(Spec):
     """Name of the Airflow connection with host and credentials."""
     files: FilesSpec | None = None
     http: HttpSpec | None = None
+    graphql: GraphqlSpec | None = None
+    soap: SoapSpec | None = None
+    sse: SseSpec | None = None
+    websocket: WebsocketSpec | None = None
+    sql: SqlSpec | None = None
+    mongo: MongoSpec | None = None
+    cassandra: CassandraSpec | None = None
+    redis: RedisSpec | None = None
+    influx: InfluxSpec | None = None
+    kafka: KafkaSpec | None = None
+    rabbitmq: RabbitmqSpec | None = None
+    activemq: ActivemqSpec | None = None
+    kinesis: KinesisSpec | None = None
+    pubsub: PubsubSpec | None = None
     mode: Literal["snapshot", "append"] = "snapshot"
     """snapshot: a newer object of the same name replaces the older one; append: all objects count."""
     slice: str = "all"
@@ -193,11 +248,24 @@ class SourceSpec(Spec):
 
     @model_validator(mode="after")
     def _one_protocol(self) -> SourceSpec:
-        if (self.files is None) == (self.http is None):
-            raise ValueError("a source has exactly one of: files, http")
-        if self.http is not None and self.http.cursor_field is not None and self.mode == "snapshot":
-            raise ValueError("http.cursor_field fetches only what is new, which needs mode: append")
+        given = [name for name in PROTOCOLS if getattr(self, name) is not None]
+        if len(given) != 1:
+            found = f", not {' and '.join(given)}" if given else ""
+            raise ValueError(f"a source has exactly one of: {', '.join(PROTOCOLS)}{found}")
+        if self.block.moves_cursor and self.mode == "snapshot":
+            raise ValueError(f"{given[0]} fetches only what is new behind a cursor, which needs mode: append")
         return self
+
+    @property
+    def protocol(self) -> str:
+        """Name of its protocol block."""
+        return next(name for name in PROTOCOLS if getattr(self, name) is not None)
+
+    @property
+    def block(self) -> ProtocolSpec:
+        """Its protocol block."""
+        block: ProtocolSpec = getattr(self, self.protocol)
+        return block
 
     @model_validator(mode="after")
     def _known_captures(self) -> SourceSpec:

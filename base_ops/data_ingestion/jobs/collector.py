@@ -59,6 +59,9 @@ def collect(spec: CollectorSpec, ctx: Context, clock: Clock) -> JobOutput:
         )
         report = Report() if ctx.settings.offline else open_connector(site).fetch(before, basket.keep)
     new, lost = _commit(site, landing, before, basket.objects, report)
+    if report.acknowledge is not None:
+        failpoint("collector.before_acknowledge")
+        report.acknowledge()
     after = landing.history()
     outputs = _hand_on(spec, ctx, landing, after.last)
     step = _account(site, report, basket, before, after, new, outputs)
@@ -130,7 +133,7 @@ def _mode(spec: CollectorSpec) -> Literal["full", "incremental", "window"]:
     """A given window is for APIs that take one; other sources of the pipeline are collected as ever."""
     if spec.window is None or not all(spec.window):
         return spec.mode
-    return "window" if spec.source.http is not None and spec.source.http.window_params else "incremental"
+    return "window" if spec.source.block.takes_window else "incremental"
 
 
 def _window(spec: CollectorSpec, ctx: Context) -> tuple[str, str] | None:
@@ -139,13 +142,13 @@ def _window(spec: CollectorSpec, ctx: Context) -> tuple[str, str] | None:
     if spec.window is not None and all(spec.window):
         return spec.window
     start, end = ctx.identity.window_start, ctx.identity.window_end
-    if start is None or end is None or spec.source.http is None:
+    if start is None or end is None or not spec.source.block.takes_window:
         raise ConfigError(
             f"source {spec.source.id}: there is no window to collect",
             code="no_window",
             where="spec.mode",
-            expected="a source over http with window_params, and a run with a data interval",
-            found="a run without one" if spec.source.http else "a source of files",
+            expected="a source that takes a window (http: window_params), and a run with a data interval",
+            found="a run without one" if spec.source.block.takes_window else f"a source of {spec.source.protocol}",
         )
     return start, end
 
@@ -158,7 +161,7 @@ def _commit(
     A lost number means: look again. If the cursor was moved meanwhile, the other attempt fetched what we fetched,
     and ours is dropped; objects that it logged are not logged again.
     """
-    cursor, by_cursor = history.cursor, site.source.http is not None and site.source.http.cursor_field is not None
+    cursor, by_cursor = history.cursor, site.source.block.moves_cursor
     for race in range(_RACES):
         new = history.new_objects(objects, site.source.mode)
         doubled = by_cursor and site.mode == "incremental" and history.cursor != cursor

@@ -12,7 +12,7 @@ import re
 from pathlib import Path
 
 from base_ops.core.errors import ConfigError, did_you_mean
-from base_ops.data_ingestion.specs import SourceSpec
+from base_ops.data_ingestion.specs import PROTOCOLS, SourceSpec
 from base_ops.worker.connectors.base import Connector, Site
 
 _SCHEME = re.compile(r"([a-z][a-z0-9]*)://")
@@ -27,7 +27,7 @@ def known_protocols() -> list[str]:
 def protocol_of(source: SourceSpec) -> str:
     """The name of the connector that a source needs."""
     if source.files is None:
-        return "http"
+        return source.protocol
     scheme = _SCHEME.match(source.files.path)
     return {"file": "local"}.get(scheme[1], scheme[1]) if scheme else "local"
 
@@ -39,11 +39,11 @@ def open_connector(site: Site) -> Connector:
         ConfigError: no connector for its protocol, or one whose library is not installed.
     """
     protocol, known = protocol_of(site.source), known_protocols()
-    if protocol not in known or (site.source.files is not None and protocol == "http"):
+    if protocol not in known or (site.source.files is not None and protocol in PROTOCOLS):
         raise ConfigError(
             f"source {site.source.id}: no connector for {protocol}://. {did_you_mean(protocol, known)}",
             code="unknown_protocol",
-            where="source.files.path",
+            where="source.files.path" if site.source.files is not None else f"source.{protocol}",
             todo="a new protocol is one module in base_ops/worker/connectors/",
         )
     connector: Connector = importlib.import_module(f"{__name__}.{protocol}").CONNECTOR(site)

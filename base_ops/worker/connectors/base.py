@@ -81,6 +81,8 @@ class Report:
     retries: int = 0
     cursor_after: JsonValue = None
     findings: list[Finding] = field(default_factory=list)
+    acknowledge: Callable[[], None] | None = None
+    """Called once what was fetched is in the landing log: tells the peer that it need not send it again."""
     _notes: dict[str, tuple[str, list[str]]] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 

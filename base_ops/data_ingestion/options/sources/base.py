@@ -1,0 +1,19 @@
+"""What the blocks of all protocols have in common."""
+
+from __future__ import annotations
+
+from base_ops.core.spec import Spec
+
+
+class ProtocolSpec(Spec):
+    """Base of a source's protocol block."""
+
+    @property
+    def moves_cursor(self) -> bool:
+        """Whether a fetch brings only what is new behind a cursor: such objects add up (mode: append)."""
+        return False
+
+    @property
+    def takes_window(self) -> bool:
+        """Whether a fetch can be limited to a window of time (backfill)."""
+        return False
