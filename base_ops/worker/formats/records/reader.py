@@ -7,7 +7,7 @@ gets columns, exact casts, flattening, refusals and findings. Where all scalars 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass, replace
 from itertools import islice
@@ -51,10 +51,18 @@ class RecordReader:
         name: of the object, for messages.
         records: may raise BadInput at any point: the object as a whole cannot be read.
         texts: type text columns from the sample.
+        types: of text columns, names from worker/types.py, where the format knows them; the others then stay text.
+            Declared types go before.
     """
 
     def __init__(
-        self, name: str, spec: ReadSpec, records: Callable[[], Iterator[Record]], *, texts: bool = False
+        self,
+        name: str,
+        spec: ReadSpec,
+        records: Callable[[], Iterator[Record]],
+        *,
+        texts: bool = False,
+        types: Mapping[str, str] | None = None,
     ) -> None:
         self._spec, self._records = spec, records
         self._null_texts = list(spec.null_values) if texts else []
@@ -67,7 +75,7 @@ class RecordReader:
         self._layout = Layout(shape, spec, open_ended=not is_whole)
         self.findings: list[Finding] = list(self._layout.findings)
         columns = self._typed(sample) if texts else self._layout.columns
-        self._columns = Columns(self._layout.schema, columns)
+        self._columns = Columns(self._layout.schema, self._with_known(columns, types))
         self.schema = self._columns.schema
 
     def batches(self) -> Iterator[Batch]:
@@ -92,6 +100,14 @@ class RecordReader:
     def _any_record(self) -> bool:
         with closing(_closable(self._records())) as records:
             return next(records, None) is not None
+
+    def _with_known(self, columns: list[Column], types: Mapping[str, str] | None) -> list[Column]:
+        """The columns, the text ones of no declared type with the types the format knows."""
+        if types is None:
+            return columns
+        declared = {c.source_name or c.name for c in self._spec.columns or () if c.type}
+        texts = {name for name, dtype in self._layout.schema.items() if dtype == pl.String} - declared
+        return [replace(c, type=types.get(c.source, "string")) if c.source in texts else c for c in columns]
 
     def _typed(self, sample: list[dict[str, Any]]) -> list[Column]:
         """The layout's columns, those of inferred type typed by their texts."""
