@@ -9,7 +9,7 @@ from pydantic import Field, model_validator
 
 from base_ops.core.errors import did_you_mean
 from base_ops.core.spec import Spec, is_template
-from base_ops.data_ingestion.options.binary import AvroOptions, ProtobufOptions
+from base_ops.data_ingestion.options.binary import AvroOptions, ParquetOptions, ProtobufOptions
 from base_ops.data_ingestion.options.duplicates import DuplicatesSpec
 from base_ops.data_ingestion.options.layouts import CobolOptions, FixedWidthOptions, SqlDumpOptions
 from base_ops.data_ingestion.options.merging import AlignmentSpec, FieldKind, MergeChecks, ShardSpec, TimeKey
@@ -25,6 +25,7 @@ from base_ops.data_ingestion.options.sources.streams import (
     RabbitmqSpec,
 )
 from base_ops.data_ingestion.options.sources.web import GraphqlSpec, SoapSpec, SseSpec, WebsocketSpec
+from base_ops.data_ingestion.options.truth import TruthSpec
 from base_ops.data_ingestion.options.xml import XmlOptions
 from base_ops.data_ingestion.presets import with_preset
 
@@ -41,7 +42,8 @@ class ColumnSpec(Spec):
     type: str | None = None
     """int64, int32, float64, decimal(p,s), string, boolean, date, time, timestamp, timestamp_utc; default: inferred."""
     format: str | None = None
-    """strptime format of dates and times, e.g. %Y%m%d %H:%M; default: ISO 8601."""
+    """strptime format of dates and times, e.g. %Y%m%d %H:%M; default: ISO 8601. Of numbers in delimited files: an
+    example of how they are written, e.g. $1,234.56 or 12.5%."""
     required: bool = False
     """True: a row without a value here goes to quarantine."""
     source_name: str | None = None
@@ -53,6 +55,9 @@ class ReadSpec(Spec):
 
     format: str | None = None
     """Name of a format in base_ops/worker/formats/, e.g. csv, ndjson, parquet; default: detected."""
+    unknown: Literal["raw_text", "refuse"] = "raw_text"
+    """An object of no known format, where neither format nor columns are declared: keep its lines as text, with a
+    finding and an event raw_text; or refuse it."""
     encoding: str | None = None
     """Text encoding, e.g. utf-8, latin-1, utf-16; default: detected."""
     delimiter: str | None = None
@@ -99,6 +104,7 @@ class ReadSpec(Spec):
     pdf: PdfOptions = PdfOptions()
     document: DocumentOptions = DocumentOptions()
     tiff: TiffOptions = TiffOptions()
+    parquet: ParquetOptions = ParquetOptions()
     avro: AvroOptions = AvroOptions()
     protobuf: ProtobufOptions | None = None
 
@@ -325,6 +331,7 @@ FieldRule = Literal[
     "most_precise",
     "priority",
     "merge_and_flag",
+    "truth_discovery",
     "weighted_average",
     "sum",
     "min",
@@ -365,6 +372,8 @@ class MergeFieldSpec(Spec):
     """Single fields: a record without a value does not win over one with a value."""
     tolerance: float = Field(0.0, ge=0)
     """Numbers at most this far apart are no conflict (same unit as the field)."""
+    min_confidence: float = Field(0.0, ge=0, le=1)
+    """truth_discovery: a choice less sure than this is left to the better source."""
 
     @model_validator(mode="after")
     def _rule_has_what_it_needs(self) -> MergeFieldSpec:
@@ -375,6 +384,8 @@ class MergeFieldSpec(Spec):
             raise ValueError(f"rule: {self.rule} needs by, the column that tells {what}")
         if self.by is not None and self.rule not in _ORDERED_OR_WEIGHED:
             raise ValueError(f"by has no meaning for rule: {self.rule}; it goes with {', '.join(_ORDERED_OR_WEIGHED)}")
+        if self.min_confidence and self.rule != "truth_discovery":
+            raise ValueError(f"min_confidence has no meaning for rule: {self.rule}; it goes with truth_discovery")
         if self.rule == "expression" and len(self.fields) > 1:
             raise ValueError("rule: expression gives the value of one field")
         return self
@@ -420,6 +431,8 @@ class MergerSpec(Spec):
     """How columns of other names and types are brought together."""
     checks: MergeChecks = MergeChecks()
     """What must hold of sources and result."""
+    truth: TruthSpec = TruthSpec()
+    """How rule: truth_discovery learns how far each source can be trusted."""
     duplicates: DuplicatesSpec | None = None
     """Find merged records that are the same thing under different keys, and mark or delete them."""
     flag_conflicts: bool = False
@@ -452,8 +465,9 @@ class MergerSpec(Spec):
 
     @model_validator(mode="after")
     def _each_field_once(self) -> MergerSpec:
-        if self.default is not None and (self.default.fields or self.default.rule not in RECORD_RULES):
-            raise ValueError(f"default names no fields, and its rule is one of {', '.join(RECORD_RULES)}")
+        rules = (*RECORD_RULES, "truth_discovery")
+        if self.default is not None and (self.default.fields or self.default.rule not in rules):
+            raise ValueError(f"default names no fields, and its rule is one of {', '.join(rules)}")
         if any(not item.fields for item in self.fields):
             raise ValueError("every item of fields names its fields")
         names = [*self.key, *(name for item in self.fields for name in item.fields)]

@@ -22,7 +22,7 @@ from base_ops.worker.failpoints import failpoint
 from base_ops.worker.lake.quarantine import Quarantine
 from base_ops.worker.lake.store import Store
 from base_ops.worker.lake.work import Manifest, Work
-from base_ops.worker.merge import CONFLICTS, PART, Merged, SourceFile, merge
+from base_ops.worker.merge import CONFLICTS, DUPLICATES, PART, Merged, SourceFile, merge
 from base_ops.worker.merge.conflicts import FieldConflicts
 from base_ops.worker.merge.decisions import check_names
 
@@ -109,6 +109,9 @@ def _publish(
     names: dict[str, str],
 ) -> Manifest:
     conflicts = work.add(work.scratch_file(CONFLICTS), rows=merged.conflict_rows)
+    listed = {}
+    if spec.duplicates is not None:
+        listed[DUPLICATES_FOUND] = work.uri(work.add(work.scratch_file(DUPLICATES)))
     part = work.add(work.scratch_file(PART), rows=merged.rows_out)
     step.counts.bytes_out = part.bytes
     fields = fields_of(merged.schema)
@@ -124,7 +127,7 @@ def _publish(
         schema_fingerprint=fingerprint([f.model_dump() for f in fields]),
         fields=fields,
         sequence=max(ref.sequence for ref in refs),
-        labels={CONFLICTS_LABEL: work.uri(conflicts), **_labels(merged)},
+        labels={CONFLICTS_LABEL: work.uri(conflicts), **listed, **_labels(merged)},
     )
     columns = [
         c.model_copy(update={"inputs": [(names.get(source, source), column) for source, column in c.inputs]})
@@ -136,6 +139,7 @@ def _publish(
 
 CONFLICTS_LABEL = "conflicts"
 CONFLICTS_FOUND = "conflicts"
+DUPLICATES_FOUND = "duplicates"
 
 
 def _labels(merged: Merged) -> dict[str, str]:
@@ -204,6 +208,9 @@ def _events(spec: MergerSpec, step: StepResult) -> list[dict[str, Any]]:
     found = {str(f.data["field"]): f.data["conflicts"] for f in step.findings if f.code == CONFLICTS_FOUND}
     if found:
         events.append({"type": "conflict_detected", "subject": spec.dataset, "data": {"conflicts": found}})
+    doubles = sum(int(str(f.data["duplicates"])) for f in step.findings if f.code == DUPLICATES_FOUND)
+    if doubles:
+        events.append({"type": "duplicate_found", "subject": spec.dataset, "data": {"records": doubles}})
     events.append({"type": "merge_completed", "subject": spec.dataset, "data": data})
     return events
 
@@ -262,6 +269,8 @@ def _stand_alone(spec: MergerSpec, ctx: Context) -> JobOutput:
         reference.labels = {**_labels(merged), CONFLICTS_LABEL: store.uri(CONFLICTS)}
         failpoint("merge.before_publish")
         store.put(scratch / CONFLICTS, CONFLICTS)
+        if spec.duplicates is not None:
+            store.put(scratch / DUPLICATES, DUPLICATES)
         store.put(scratch / PART, PART)
     inputs = [
         DataRef(id=f.id, kind="file", uri=f.uri, name=f.source, source=f.source, sequence=f.sequence) for f in files

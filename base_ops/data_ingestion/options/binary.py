@@ -2,7 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from base_ops.core.spec import Spec
+
+
+class ParquetOptions(Spec):
+    """read.parquet: how Parquet files are read."""
+
+    verify_checksums: bool = True
+    """A page whose checksum is wrong refuses the file; false takes its values as they are."""
 
 
 class AvroOptions(Spec):
@@ -19,3 +28,5 @@ class ProtobufOptions(Spec):
     """Path of a FileDescriptorSet (protoc --descriptor_set_out --include_imports)."""
     message: str
     """Full name of the message type, e.g. market.v1.Trade."""
+    framing: Literal["delimited", "single"] = "delimited"
+    """delimited: each message behind its length as a varint (writeDelimitedTo); single: the object is one message."""

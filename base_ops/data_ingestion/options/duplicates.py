@@ -37,7 +37,7 @@ class FuzzyRule(Spec):
     block: tuple[tuple[str, ...], ...] = ()
     """Only records equal in all columns of at least one item are compared; default: found from the columns."""
     max_pairs: int = Field(20_000_000, ge=1_000)
-    """Most pairs of records that are compared: the bound on time and disk."""
+    """Most pairs of records that are compared, the bound on time and disk; the most frequent values give way."""
 
 
 class ProbabilisticRule(Spec):
@@ -50,7 +50,7 @@ class ProbabilisticRule(Spec):
     threshold: float = Field(0.9, gt=0, lt=1)
     """Least probability that two records are the same."""
     max_pairs: int = Field(20_000_000, ge=1_000)
-    """Most pairs of records that are compared: the bound on time and disk."""
+    """Most pairs of records that are compared, the bound on time and disk; the most frequent values give way."""
 
 
 class SurvivorRule(Spec):

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, NamedTuple, Protocol
 
 import polars as pl
 
@@ -78,8 +78,7 @@ class Step(Protocol):
         ...
 
 
-@dataclass(frozen=True)
-class Rejected:
+class Rejected(NamedTuple):
     """One record a reader refused. `line` is 1-based; the byte range lies in the unwrapped object."""
 
     line: int

@@ -59,22 +59,24 @@ class Quarantine:
 
     def add_refused(self, step: int, object_uri: str, refused: Iterable[Rejected]) -> None:
         """Records a reader refused. Their raw text is shown only where no column is sensitive."""
-        rows = [
-            (
-                object_uri,
-                r.line,
-                r.byte_start,
-                r.byte_end,
-                r.records,
-                r.rule,
-                r.column,
-                self._reason(r),
-                self._raw_view(r.raw),
-            )
-            for r in refused
-        ]
-        if rows:
-            self._add(step, pl.DataFrame(rows, schema=SCHEMA, orient="row"))
+        found = list(refused)
+        if not found:
+            return
+        lines, rules, reasons, columns, starts, ends, raws, records = zip(*found, strict=True)
+        if self._sensitive:
+            reasons, raws = tuple(map(self._reason, found)), tuple(MASK.encode() for _ in found)
+        frame = {
+            "object": [object_uri] * len(found),
+            "line": lines,
+            "byte_start": starts,
+            "byte_end": ends,
+            "records": records,
+            "rule": rules,
+            "column": columns,
+            "reason": reasons,
+            "view": [raw[:_VIEW_BYTES].decode("utf-8", "backslashreplace") for raw in raws],
+        }
+        self._add(step, pl.DataFrame(frame, schema=SCHEMA))
 
     def add_failed(
         self, step: int, object_uri: str, rows: pl.DataFrame, flags: pl.DataFrame, checks: Sequence[Check]
@@ -142,11 +144,6 @@ class Quarantine:
         if self._sensitive and (refused.column in self._sensitive or not refused.column):
             return _QUOTED.sub(repr(MASK), refused.reason)
         return refused.reason
-
-    def _raw_view(self, raw: bytes) -> str:
-        if self._sensitive:
-            return MASK
-        return raw[:_VIEW_BYTES].decode("utf-8", "backslashreplace")
 
 
 def read_quarantine(store: Store, folder: str) -> pl.DataFrame:

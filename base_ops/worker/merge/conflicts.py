@@ -6,8 +6,9 @@ values (weighted_average, sum, expression) it is one if those differ among thems
 
 Columns of conflicts.parquet: the key columns of the merged row (one that bears a name below gets the suffix `_key`);
 field, rule; winner_source (null: derived from several), winner_value (text, null: no value), winner_confidence (share
-of the records with a value that say what came out; null: derived); loser_source, loser_value (text),
-loser_object (the object the losing record was read from), loser_line (its line or record number there).
+of the records with a value that say what came out, or what truth discovery makes of it; null: derived); loser_source,
+loser_value (text), loser_object (the object the losing record was read from), loser_line (its line or record number
+there).
 Values of sensitive columns are masked. Sorted by key, field, and the loser's place: better source, later arrival.
 """
 
@@ -137,6 +138,8 @@ class ConflictLog:
                 lost, won, sure = _overruled(decision, said[name], value.gather(group), group)
                 if len(lost):
                     winner = decided.source[group[lost]]
+                    if decided.confidence is not None:
+                        sure = pl.Series(decided.confidence[group[lost]], dtype=pl.Float32)
                     self._count(self.fields[name], group[lost], winner)
                     texts = self._text(name, won), self._text(name, said[name].gather(lost))
                     self._found.append(_Overruled(name, suspects.rows[lost], group[lost], winner, *texts, sure))

@@ -58,6 +58,8 @@ class Decision:
     """rule=expression, over one column per source, named as the source."""
     dtypes: tuple[pl.DataType, ...] = ()
     """Types of the fields as they come out."""
+    min_confidence: float = 0.0
+    """A choice less sure than this is left to the better source."""
     flags: bool = False
     """Rows say which of these fields were in conflict."""
 
@@ -68,7 +70,12 @@ class Decision:
     @property
     def compares(self) -> bool:
         """Whether only values decide: where they are all the same, there is nothing to compute."""
-        return self.rule in ("min", "max", "most_precise", "weighted_average")
+        return self.rule in ("min", "max", "most_precise", "truth_discovery", "weighted_average")
+
+    @property
+    def trusts(self) -> bool:
+        """Whether what was learned of the sources decides."""
+        return self.rule == "truth_discovery"
 
     @property
     def lineage(self) -> str:
@@ -100,7 +107,10 @@ def decide(spec: MergerSpec, inputs: Inputs) -> tuple[Decision, ...]:
     for name in inputs.schema:
         if name not in named and name not in spec.key:
             alike.setdefault(inputs.having(name), []).append(name)
-    decisions += [_decision(default, tuple(names), spec, inputs, together=True) for names in alike.values()]
+    together = default.rule in RECORD_RULES
+    for names in alike.values():
+        groups = [tuple(names)] if together else [(name,) for name in names]
+        decisions += [_decision(default, group, spec, inputs, together=together) for group in groups]
     added = [d.lineage for d in decisions] if spec.lineage else []
     taken = [name for name in [*added, *([FLAGS] if any(d.flags for d in decisions) else [])] if name in inputs.schema]
     if taken:
@@ -156,6 +166,7 @@ def _decision(
         weights=_weights(item, spec, inputs),
         value=_expression(item, spec, inputs, inputs.schema[fields[0]]),
         dtypes=tuple(_dtype(item, name, spec, inputs) for name in fields),
+        min_confidence=item.min_confidence,
         flags=spec.flag_conflicts or item.rule == "merge_and_flag",
     )
 
@@ -172,7 +183,7 @@ def _order(item: MergeFieldSpec, field: str, inputs: Inputs) -> Order:
                 found=str(inputs.schema[field]),
             )
         return Order(PRECISION + field)
-    by = {"priority": None, "merge_and_flag": None, "min": field, "max": field}
+    by = {"priority": None, "merge_and_flag": None, "truth_discovery": None, "min": field, "max": field}
     column = by.get(item.rule, item.by or ENTRY)
     if column is not None and column != ENTRY and column not in inputs.schema:
         return Order(earliest=earliest)

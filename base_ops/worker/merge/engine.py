@@ -20,14 +20,15 @@ from base_ops.worker.merge.arrival import Arrival
 from base_ops.worker.merge.checks import check
 from base_ops.worker.merge.conflicts import ConflictLog, FieldConflicts
 from base_ops.worker.merge.decisions import Decision, Order, decide, main_order
-from base_ops.worker.merge.files import FileFacts, Inputs, SourceFile, inspect
+from base_ops.worker.merge.files import CONFLICTS, PART, FileFacts, Inputs, SourceFile, inspect
 from base_ops.worker.merge.kernel import Kernel
 from base_ops.worker.merge.prepare import prepare
+from base_ops.worker.merge.resolve import resolve
 from base_ops.worker.merge.rows import session
 from base_ops.worker.merge.streams import OutOfOrder, Plan, batches, merged_pieces, sorted_pieces
+from base_ops.worker.merge.trusting import learned, trust_findings
 from base_ops.worker.secrets import MASK
 
-PART, CONFLICTS = "part-0.parquet", "conflicts.parquet"
 NULL_KEY = "null_key"
 _ROWS_PER_GROUP = 122_880
 
@@ -92,6 +93,7 @@ def merge(
         tolerance_s=spec.time.tolerance_s if spec.time is not None else None,
         append=spec.strategy == "append",
     )
+    trust = learned(files, prepared.rename, spec, decisions)
     failpoint("merge.before_read")
 
     def attempt(pieces_of: Callable[[Any, Plan], Iterator[pl.DataFrame]]) -> tuple[Kernel, ConflictLog]:
@@ -99,7 +101,7 @@ def merge(
             ConflictLog(scratch / CONFLICTS, inputs, spec, decisions, arrival, sensitive) as log,
             session(inputs, scratch, memory_limit_mb, threads) as connection,
         ):
-            kernel = Kernel(inputs, key, decisions, log, lineage=spec.lineage, near=near)
+            kernel = Kernel(inputs, key, decisions, log, lineage=spec.lineage, near=near, trust=trust)
             pieces = pieces_of(connection, plan)
             failpoint("merge.before_write")
             with closing(batches(pieces, plan, plan.order if pieces_of is sorted_pieces else None)) as stream:
@@ -112,15 +114,22 @@ def merge(
     except OutOfOrder:
         kernel, log = attempt(sorted_pieces)
     failpoint("merge.after_write")
-    findings = [*prepared.findings, *check(spec, inputs, kernel, log, scratch / PART)]
+    findings = [*prepared.findings, *trust_findings(trust), *check(spec, inputs, kernel, log, scratch / PART)]
+    schema, rows_out = kernel.schema, kernel.rows_out
+    if spec.duplicates is not None:
+        found = resolve(
+            scratch, spec, memory_limit_mb=memory_limit_mb, threads=threads, own=tuple(set(schema) - set(inputs.schema))
+        )
+        schema, rows_out = found.schema, rows_out - found.removed
+        findings.append(found.finding)
     return Merged(
-        schema=kernel.schema,
+        schema=schema,
         sources=inputs.sources,
         lineage={name: d.lineage for d in decisions for name in d.fields} if spec.lineage else {},
         rows_in=inputs.rows,
-        rows_out=kernel.rows_out,
+        rows_out=rows_out,
         quarantined=quarantined,
-        merged_away=kernel.rows_in - kernel.rows_out,
+        merged_away=kernel.rows_in - rows_out,
         conflicts=tuple(log.fields[name] for name in kernel.schema if name in log.fields),
         conflict_rows=log.rows,
         columns=_column_lineage(inputs, decisions, spec),

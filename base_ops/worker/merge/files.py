@@ -32,6 +32,8 @@ _DIGITS: dict[type[pl.DataType], int] = {
 _SIGNED = (pl.Int8, pl.Int16, pl.Int32, pl.Int64)
 SOURCE, BRANCH, ARRIVAL = "//source", "//branch", "//arrival"
 """Columns beside the data: number of the source, of the branch, and the packed order of arrival."""
+PART, CONFLICTS, DUPLICATES = "part-0.parquet", "conflicts.parquet", "duplicates.parquet"
+"""What a merge writes."""
 _RESERVED = ("file_row_number", "file_index", "filename", SOURCE, BRANCH, ARRIVAL)
 
 

@@ -19,6 +19,7 @@ from base_ops.worker.merge.groups import NONE, Groups, Index, Mask, precisions, 
 
 if TYPE_CHECKING:
     from base_ops.worker.merge.arrival import Arrival
+    from base_ops.worker.merge.truth import SourceTrust
 
 SEVERAL = 255
 """Lineage of a value that several sources contributed to; null where no source had a say."""
@@ -97,6 +98,8 @@ class Decided:
     """Number of the source; SEVERAL where derived from more than one."""
     silent: Mask | None
     """Groups in which no record had a say; None: in none."""
+    confidence: NDArray[np.float64] | None = None
+    """How sure the choice is, where that is known; None: as many as agree."""
 
 
 class Kernel:
@@ -111,11 +114,12 @@ class Kernel:
         *,
         lineage: bool,
         near: str | None = None,
+        trust: SourceTrust | None = None,
     ) -> None:
-        """`near`: the column of the key in which the records of a group may differ."""
+        """`near`: the column of the key in which the records of a group may differ; `trust`: what was learned."""
         self.inputs, self.key, self.log, self.lineage = inputs, list(key), log, lineage
         self.decisions = sorted(decisions, key=lambda d: d.compares)  # whose winners may be known by then
-        self.near = near
+        self.near, self.trust = near, trust
         self.flags = any(d.flags for d in decisions)
         self.rows_in = self.rows_out = self.contested = 0
 
@@ -139,7 +143,7 @@ class Kernel:
         marks: dict[str, pl.Series] = {}
         for decision in self.decisions:
             taking = self._takers(decision, batch)
-            searched = decision.compares and decision.order not in (batch.order, *batch.known)
+            searched = self._is_searched(decision, batch)
             watched = decision.fields if searched else self.log.watched(decision)
             differing = suspects(batch.frame, watched, taking, nulls_win=not decision.skip_nulls)
             decide = self._record if decision.takes_record else self._derived
@@ -172,16 +176,40 @@ class Kernel:
 
     def _record(self, decision: Decision, taking: Groups, differing: Groups, batch: Batch) -> Decided:
         candidates = self._candidates(decision, taking, batch)
-        if decision.compares and decision.order not in (batch.order, *batch.known):
+        confidence = None
+        if self._is_searched(decision, batch):
             rows = self._winners(Order(), candidates, batch).copy()  # right where all values are the same
             at, unlike = candidates.runs_of(differing)
-            rows[at] = self._winners(decision.order, unlike, batch)
+            if decision.trusts:
+                rows[at], sure = self._trusted(decision, unlike, rows[at], batch)
+                confidence = np.ones(len(batch.groups.starts))
+                confidence[unlike.group] = sure
+            else:
+                rows[at] = self._winners(decision.order, unlike, batch)
         else:
             rows = self._winners(decision.order, candidates, batch)
         winner = candidates.spread(rows, len(batch.groups.starts), NONE)
         silent = _none_if_all_false(winner == NONE)
         values = _take(batch, decision.fields, winner, silent)
-        return Decided(values, batch.source[winner], silent)
+        return Decided(values, batch.source[winner], silent, confidence)
+
+    def _is_searched(self, decision: Decision, batch: Batch) -> bool:
+        """Whether the winner is looked for among the groups whose values differ, and only there."""
+        return decision.trusts or (decision.compares and decision.order not in (batch.order, *batch.known))
+
+    def _trusted(
+        self, decision: Decision, unlike: Groups, preferred: Index, batch: Batch
+    ) -> tuple[Index, NDArray[np.float64]]:
+        """Of each run the row whose value is most likely right, and how likely that is."""
+        (name,) = decision.fields
+        if self.trust is None or name not in self.trust.fields or not len(unlike.starts):
+            return preferred, np.zeros(len(preferred))
+        known = [self.trust.sources.index(s) if s in self.trust.sources else 0 for s in self.inputs.sources]
+        source = np.array(known)[batch.source[unlike.rows]]
+        values = batch.frame[name].gather(unlike.rows)
+        won = self.trust.winners(name, values, source, unlike.run, len(unlike.starts))
+        rows = np.where(won.row < 0, preferred, unlike.rows[won.row])
+        return np.where(won.confidence < decision.min_confidence, preferred, rows), won.confidence
 
     def _winners(self, order: Order, left: Groups, batch: Batch) -> Index:
         """Of each run, the row that wins."""

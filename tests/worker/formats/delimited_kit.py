@@ -37,6 +37,12 @@ class Outcome:
         return [(r.line, r.rule) for r in self.rejected]
 
     @property
+    def reported(self) -> set[int]:
+        """Lines that findings say were passed over."""
+        listed = [f.data["lines"] for f in self.findings if "lines" in f.data]
+        return {x["line"] if isinstance(x, dict) else x for lines in listed for x in lines}
+
+    @property
     def codes(self) -> set[str]:
         return {f.code for f in self.findings}
 

@@ -85,6 +85,36 @@ def test_invalid_utf8_in_a_number():
     assert (found.frame.height, found.faults) == (51, [(52, "encoding")])
 
 
+@pytest.mark.parametrize("quoted", [False, True])
+@pytest.mark.parametrize("block_bytes", [4096, None])
+def test_bad_records_among_good_ones(quoted, block_bytes):
+    """Ragged records are read with the others and left aside: they must not colour what the others mean."""
+    good, bad, lines = [], [], []
+    for n in range(4000):
+        line, value = n + 2, None if n % 10 == 7 else n / 4
+        name = f'"n, {n}"' if quoted else f"n{n}"
+        text = f"{n},{name},{'' if value is None else value}"
+        if n % 50 == 13:
+            text, rule = text + ",x", "ragged_long"
+        elif n % 50 == 27:
+            text, rule = f"{n},{name}", "ragged_short"
+        elif n % 50 == 41:
+            text, rule = f"{n},{name},bad", "type"
+        elif n % 500 == 55:
+            text, rule = f",{name},1", "required"
+        else:
+            rule = ""
+        lines.append(text)
+        if rule:
+            bad.append((line, rule))
+        else:
+            good.append((n, name.strip('"'), value))
+    columns = [{"name": "id", "type": "int64", "required": True}, {"name": "name"}, {"name": "v", "type": "float64"}]
+    found = read(table("id,name,v", *lines), block_bytes=block_bytes, columns=columns)
+    assert found.rows == good
+    assert found.faults == bad
+
+
 def test_a_flood_of_bad_records_is_counted():
     found = read(b"a,b\n" + b"1\n" * 12_000 + b"2,x\n" + b"1,2,3\n", header=True, columns=_TWO)
     assert found.rows == [(2, "x")]
@@ -346,6 +376,15 @@ def test_nanoseconds_are_kept():
     found = read(table("d,x", "2024-01-02T03:04:05.123456789,1", "2024-01-02T03:04:05,2"))
     assert found.schema["d"] == pl.Datetime("ns")
     assert found.frame["d"].dt.nanosecond().to_list() == [123456789, 0]
+
+
+def test_many_columns():
+    names = [f"c{n}" for n in range(3000)]
+    cells = [("1", "1.5", "x", "2024-01-02", "")[n % 5] for n in range(3000)]
+    found = read(table(",".join(names), *[",".join(cells)] * 3))
+    kinds = [type_name(kind) for kind in found.schema.values()]
+    assert kinds[:5] * 600 == kinds and kinds[:5] == ["int64", "float64", "string", "date", "string"]
+    assert found.rows[2][:5] == (1, 1.5, "x", date(2024, 1, 2), None)
 
 
 def test_decimal_comma():

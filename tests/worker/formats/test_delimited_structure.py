@@ -23,7 +23,7 @@ def dialect(delimiter: str, quote: str = '"') -> Dialect:
 def test_glance_misses_nothing(text: str, delimiter: str, quoted: bool, size: int) -> None:
     data = text.encode()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(structure, "_SLICE", size)
+        patch.setattr(structure, "SLICE", size)
         seen = structure.glance(data, dialect(delimiter), quoted=quoted, firsts=b"Nn")
     assert (seen.newlines, seen.delimiters) == (data.count(b"\n"), data.count(delimiter.encode()))
     before = re.escape(delimiter) + r"\n " + ('"' if quoted else "")

@@ -105,6 +105,77 @@ def test_confidence_is_the_share_that_agrees(merge_frames: MergeFrames) -> None:
     assert row["winner_confidence"] == pytest.approx(2 / 3)
 
 
+# -- trust
+
+
+def _claims(merge_frames: MergeFrames, **rule: Any) -> tuple[pl.DataFrame, pl.DataFrame, Any]:
+    """Two good sources that differ where they err, and three that copy one bad one."""
+    keys = list(range(200))
+    right = [f"right {k}" for k in keys]
+    frames = {
+        "good": pl.DataFrame({"k": keys, "v": [f"odd {k}" if k % 17 == 0 else right[k] for k in keys]}),
+        "fine": pl.DataFrame({"k": keys, "v": [f"even {k}" if k % 13 == 1 else right[k] for k in keys]}),
+    }
+    wrong = [f"wrong {k}" if k % 3 == 0 else right[k] for k in keys]
+    for name in ("copy1", "copy2", "copy3"):
+        frames[name] = pl.DataFrame({"k": keys, "v": wrong})
+    return merge_frames(frames, fields=[{"fields": ["v"], **rule}], priority=["copy1"])
+
+
+def test_trust_is_learned_and_said(merge_frames: MergeFrames) -> None:
+    frames = {
+        "a": pl.DataFrame({"k": range(50), "v": [f"x{k}" for k in range(50)]}),
+        "b": pl.DataFrame({"k": range(50), "v": [f"x{k}" if k % 10 else f"b{k}" for k in range(50)]}),
+        "c": pl.DataFrame({"k": range(50), "v": [f"c{k}" if k % 2 else f"x{k}" for k in range(50)]}),
+        "d": pl.DataFrame({"k": range(50), "v": [f"d{k}" if k % 3 else f"x{k}" for k in range(50)]}),
+    }
+    rules = [{"fields": ["v"], "rule": "truth_discovery"}]
+    merged, log, done = merge_frames(frames, fields=rules, priority=["d"])
+    assert merged["v"].to_list() == [f"x{k}" for k in range(50)]
+    (said,) = [f for f in done.findings if f.code == "source_trust"]
+    trust = said.data["trust"]
+    assert isinstance(trust, dict) and list(trust)[:2] == ["a", "b"] and trust["a"] > trust["c"]
+    assert set(log["rule"]) == {"truth_discovery"} and log["winner_confidence"].is_between(0, 1).all()
+    shards = [merge_frames(frames, fields=rules, priority=["d"], shard={"index": i, "count": 2})[0] for i in (0, 1)]
+    assert pl.concat(shards).sort("k").equals(merged)
+
+
+def test_what_is_not_sure_enough_is_left_to_the_better_source(merge_frames: MergeFrames) -> None:
+    merged, _, _ = _claims(merge_frames, rule="truth_discovery", min_confidence=1.0)
+    assert merged["v"][3] == "wrong 3" and merged["v"][1] != "wrong 1"
+    with pytest.raises(ValidationError, match="goes with truth_discovery"):
+        MergerSpec.model_validate(
+            {"dataset": "d", "key": ["k"], "fields": [{"fields": ["v"], "rule": "sum", "min_confidence": 0.5}]}
+        )
+
+
+def test_trust_as_the_default_decides_each_field_for_itself(merge_frames: MergeFrames) -> None:
+    frames = {
+        s: pl.DataFrame({"k": range(20), "p": range(20), "q": [s] * 20 if s == "c" else ["x"] * 20}) for s in "abc"
+    }
+    merged, _, _ = merge_frames(frames, default={"rule": "truth_discovery"}, priority=["c"])
+    assert set(merged["q"]) == {"x"} and {"_src_p", "_src_q"} <= set(merged.columns)
+
+
+# -- duplicates
+
+
+@pytest.mark.parametrize(("action", "rows"), [("delete", 2), ("merge_and_mark", 3), ("keep_all", 3)])
+def test_duplicates_among_the_merged_rows(action: str, rows: int, merge_frames: MergeFrames, tmp_path: Path) -> None:
+    frames = {
+        "crm": pl.DataFrame({"k": [1, 2], "email": ["A@x.org", "b@x.org"], "name": ["Ann", "Bob"]}),
+        "web": pl.DataFrame({"k": [3], "email": ["a@x.org "], "name": ["Ann"]}),
+    }
+    merged, _, done = merge_frames(frames, duplicates={"exact": [{"columns": ["email"]}], "action": action})
+    assert merged.height == done.rows_out == rows and done.merged_away == 3 - rows
+    assert ("_dup_of" in merged.columns) == (action == "merge_and_mark") and done.schema == merged.schema
+    listed = pl.read_parquet(tmp_path / "duplicates.parquet", memory_map=False)
+    assert listed.columns == ["k", "of_k", "probability", "rule"]
+    assert {*listed["k"], *listed["of_k"]} == {1, 3} and listed["rule"].to_list() == ["exact_1"]
+    (said,) = [f for f in done.findings if f.code == "duplicates"]
+    assert said.data["duplicates"] == 1
+
+
 # -- append
 
 

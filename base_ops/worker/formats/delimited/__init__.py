@@ -6,6 +6,22 @@
 
 A thread reads, decodes and cuts ahead; the caller's thread parses. A clean block costs two byte counts over its bare
 parsing; only where a count, a null or a quote leaves a doubt is the block looked at more closely, then the record.
+
+What is read. Text of any encoding, delimiter and quote, found from its first megabyte (sniff, encoding) or as ReadSpec
+says; line ends of all three kinds, also mixed. What breaks such files is either read right and reported, or refused
+record by record with its line:
+
+    above the header       titles, blank lines, names of groups: passed over; finding `preamble` has their text (start)
+    below it               units and other label rows: passed over; finding `label_row`
+    the header once more   `repeated_header`; the last row of totals: `total`, or finding `possible_total` (footer)
+    too many, few cells    `ragged_long`, `ragged_short`; where every record ends with a delimiter, that is no column:
+                           finding `trailing_delimiter`; where the header is at odds with all: `header_differs`
+    blank lines, comments  passed over; findings `blank_lines`, `comment_lines` count them
+    quotes                 one inside of a bare cell is a character; one that does not close is `malformed_quote`
+    bytes                  `encoding`, `nul_byte`; findings `encoding_disagrees`, `encoding_guessed`
+    cells                  `type`, `required`; what is a number, a date or text is settled by a sample (infer, numbers)
+
+Limits: max_record_bytes, max_columns, sample_rows; DETAILED refusals of a block and rule are listed one by one.
 """
 
 from __future__ import annotations

@@ -11,8 +11,9 @@ import io
 import os
 import queue
 import threading
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from dataclasses import dataclass, field
+from itertools import repeat
 from typing import BinaryIO, TypeVar
 
 import numpy as np
@@ -23,6 +24,8 @@ from base_ops.worker.formats.delimited.dialect import Dialect
 from base_ops.worker.formats.delimited.structure import Glance, Layout, Positions, as_array, glance, layout
 
 T = TypeVar("T")
+Reasons = str | Callable[[Positions], Iterable[str]]
+"""Why records are refused: one reason for all, or one for each, given their numbers in the block."""
 BLOCK_BYTES = 8 << 20
 RAW_BYTES = 4096
 DETAILED = 10_000
@@ -52,9 +55,14 @@ class Block:
     """The bytes before repair."""
     spans: tuple[Positions, Positions] | None = None
     """Start and line end in `origin` of every record, where `data` is not `origin`."""
+    whole: Block | None = None
+    """The block that this one is a part of, if any."""
+    is_last: bool = False
+    """Whether nothing follows."""
     rejected: list[Rejected] = field(default_factory=list)
     _layout: Layout | None = None
     _glance: Glance | None = None
+    _lines: Positions | None = None
 
     def __post_init__(self) -> None:
         self.origin = self.origin or self.data
@@ -83,19 +91,26 @@ class Block:
 
     def lines(self) -> Positions:
         """Physical line of every record."""
-        breaks = np.flatnonzero(as_array(self.origin) == ord(self.dialect.eol))
-        return self.line + np.searchsorted(breaks, self.origins[0])
+        if self._lines is None:
+            if self.spans is None and not self.quoted:
+                self._lines = np.arange(self.line, self.line + len(self.layout.ends))
+            else:
+                breaks = np.flatnonzero(as_array(self.origin) == ord(self.dialect.eol))
+                self._lines = self.line + np.searchsorted(breaks, self.origins[0])
+        return self._lines
 
     def keep(self, mask: NDArray[np.bool_]) -> Block:
         """A block of the records where `mask` is true."""
         starts, ends = self.layout.starts, self.layout.ends
-        edges = np.flatnonzero(np.diff(mask, prepend=False, append=False))
-        data = b"".join([self.data[starts[i] : ends[j - 1] + 1] for i, j in edges.reshape(-1, 2)])
+        edges = np.flatnonzero(np.diff(mask, prepend=False, append=False)).reshape(-1, 2)
+        view = memoryview(self.data)
+        runs = zip(starts[edges[:, 0]].tolist(), (ends[edges[:, 1] - 1] + 1).tolist(), strict=True)
+        data = b"".join([view[start:end] for start, end in runs])
         spans = self.origins[0][mask], self.origins[1][mask]
         kept = Layout(np.cumsum((ends - starts + 1)[mask]) - 1, self.layout.delimiters[mask])
         return Block(
             data, self.dialect, self.line, self.offset, self.quoted, self.newlines, self.source_offset,
-            self.origin, spans, _layout=kept,
+            self.origin, spans, self.whole or self, self.is_last, _layout=kept, _lines=self.lines()[mask],
         )  # fmt: skip
 
     def replace(self, records: dict[int, bytes]) -> Block:
@@ -113,7 +128,7 @@ class Block:
         """A block of the same records, written another way."""
         return Block(
             data, self.dialect, self.line, self.offset, quoted, self.newlines, self.source_offset,
-            self.origin, self.origins,
+            self.origin, self.origins, is_last=self.is_last,
         )  # fmt: skip
 
     def record(self, index: int) -> bytes:
@@ -121,24 +136,21 @@ class Block:
         start = int(self.layout.ends[index - 1]) + 1 if index else 0
         return strip_cr(self.data[start : int(self.layout.ends[index])], self.dialect)
 
-    def reject(self, rows: Positions, rule: str, reason: Callable[[int], str], column: str = "") -> list[Rejected]:
+    def reject(self, rows: Positions, rule: str, reasons: Reasons, column: str = "") -> list[Rejected]:
         """Refuse records (ascending). Beyond the first DETAILED the rest is one entry that counts them."""
         if not len(rows):
             return []
-        places, found = SourceOffsets(self), []
-        starts, ends = self.origins[0][rows], self.origins[1][rows]
-        breaks = np.flatnonzero(as_array(self.origin) == ord(self.dialect.eol))
-        lines = self.line + np.searchsorted(breaks, starts)
-        for at, row in enumerate(rows[:DETAILED].tolist()):
-            start, end = int(starts[at]), int(ends[at])
-            byte_start, byte_end = places.at(start), places.at(end)
-            raw = places.encode(self.origin[start : min(end, start + RAW_BYTES)])[:RAW_BYTES]
-            found.append(Rejected(int(lines[at]), rule, reason(row), column, byte_start, byte_end, raw))
-        more = len(rows) - DETAILED
-        if more > 0:
-            text = f"{more} more records up to line {lines[-1]}, the first: {reason(int(rows[DETAILED]))}"
-            byte_start, byte_end = places.at(int(starts[DETAILED])), places.at(int(ends[-1]))
-            found.append(Rejected(int(lines[DETAILED]), rule, text, column, byte_start, byte_end, records=more))
+        listed, more = rows[:DETAILED], rows[DETAILED:]
+        texts = repeat(reasons) if isinstance(reasons, str) else reasons(listed)
+        places = SourceOffsets(self)
+        starts, ends, raws = places.of(self.origins[0][listed], self.origins[1][listed])
+        lines = self.lines()
+        found = list(map(Rejected, lines[listed].tolist(), repeat(rule), texts, repeat(column), starts, ends, raws))
+        if len(more):
+            first = reasons if isinstance(reasons, str) else next(iter(reasons(more[:1])))
+            text = f"{len(more)} more records up to line {lines[more[-1]]}, the first: {first}"
+            byte_start, byte_end = places.at(int(self.origins[0][more[0]])), places.at(int(self.origins[1][more[-1]]))
+            found.append(Rejected(int(lines[more[0]]), rule, text, column, byte_start, byte_end, records=len(more)))
         return found
 
 
@@ -148,6 +160,15 @@ class SourceOffsets:
     def __init__(self, block: Block) -> None:
         self.block = block
         self.seen, self.place = 0, block.source_offset
+
+    def of(self, starts: Positions, ends: Positions) -> tuple[list[int], list[int], list[bytes]]:
+        """Byte ranges of records, and the first RAW_BYTES of each."""
+        origin, limits = self.block.origin, np.minimum(ends, starts + RAW_BYTES)
+        raws = [origin[start:end] for start, end in zip(starts.tolist(), limits.tolist(), strict=True)]
+        if self.block.dialect.is_utf8:
+            return (starts + self.block.offset).tolist(), (ends + self.block.offset).tolist(), raws
+        ranges = [(self.at(start), self.at(end)) for start, end in zip(starts.tolist(), ends.tolist(), strict=True)]
+        return [r[0] for r in ranges], [r[1] for r in ranges], [self.encode(raw)[:RAW_BYTES] for raw in raws]
 
     def at(self, position: int) -> int:
         if self.block.dialect.is_utf8:

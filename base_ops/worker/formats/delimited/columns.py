@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import re
+from collections import Counter
 from dataclasses import dataclass
 
 import polars as pl
@@ -11,11 +11,11 @@ from base_ops.core.errors import BadInput, ConfigError
 from base_ops.core.protocol import Finding
 from base_ops.data_ingestion.specs import ColumnSpec, ReadSpec
 from base_ops.worker.engine.plan import POINTER
-from base_ops.worker.formats.delimited.infer import Guess, decimal_separator, infer
+from base_ops.worker.formats.delimited.infer import Guess, clean, decimal_separator, guess_type, iso_format, traits_of
+from base_ops.worker.formats.delimited.numbers import NumberForm, declared_form
 from base_ops.worker.types import TimeUnit, dtype_of, unit_of
 
 _NATIVE = ("int64", "int32", "float64", "boolean")
-_ISO_EXACT = re.compile(r"\d{4}-\d\d-\d\d([T ])\d\d:\d\d:\d\d(?:\.(\d{3}|\d{6}|\d{9}))?(Z?)\Z")
 
 
 @dataclass
@@ -34,6 +34,10 @@ class Column:
     exact: str | None = None
     """strptime format that most cells have, and that cannot bend a value (see `types`)."""
     zulu: bool = False
+    form: NumberForm | None = None
+    """How its numbers are written, where not plainly."""
+    is_named: bool = True
+    """False: behind the last column of the header, and empty; makes no column, and refuses what holds something."""
 
     @property
     def dtype(self) -> pl.DataType:
@@ -80,26 +84,31 @@ def plan_columns(
         ConfigError: a declared type is not known.
     """
     declared = _match(names, spec, header=header, source=source)
-    decimal = spec.decimal or decimal_separator(sample)
+    texts = clean(sample, spec.null_values)
+    decimal = spec.decimal or decimal_separator(texts)
     columns, findings = [], []
-    for name, texts in zip(names, sample.iter_columns(), strict=True):
+    if decimal != (spec.decimal or "."):
+        message = f"{source}: numbers such as 1{decimal}5 are read with {decimal!r} as the decimal separator"
+        findings.append(Finding(code="decimal_comma", message=message, data={"todo": "declare read.decimal"}))
+    blanks = sample.select(pl.all().str.contains(r"^$| $").any()).row(0) if sample.width else ()
+    traits = traits_of(texts, decimal)
+    for name, cells, found, blank in zip(names, texts.iter_columns(), traits, blanks, strict=True):
         wish = declared.get(name)
-        cells = texts.filter(texts.is_not_null() & ~texts.is_in(list(spec.null_values)))
         guess = Guess()
         if wish is None or wish.type is None:
-            guess = infer(wish.name if wish else name, cells, decimal)
+            guess = guess_type(wish.name if wish else name, cells, found, decimal)
             if guess.finding is not None:
                 findings.append(guess.finding)
             if wish is None and spec.columns is not None:
                 data = {"column": name}
                 findings.append(Finding(code="extra_column", message=f"column {name!r} is not declared", data=data))
-        columns.append(_column(name, wish, guess, cells, decimal))
+        columns.append(_column(name, wish, guess, cells, decimal, plain=not blank))
     _check_names([c.name for c in columns])
     return columns, findings
 
 
 def _check_names(names: list[str]) -> None:
-    twice = sorted({name for name in names if names.count(name) > 1 or name == POINTER})
+    twice = sorted(name for name, count in Counter(names).items() if count > 1 or name == POINTER)
     if twice:
         raise ConfigError(
             f"read.columns gives the names {', '.join(twice)} to more than one column, or a reserved one",
@@ -136,7 +145,7 @@ def _match(names: list[str], spec: ReadSpec, *, header: bool, source: str) -> di
     return found
 
 
-def _column(name: str, wish: ColumnSpec | None, guess: Guess, cells: pl.Series, decimal: str) -> Column:
+def _column(name: str, wish: ColumnSpec | None, guess: Guess, cells: pl.Series, decimal: str, *, plain: bool) -> Column:
     typed = wish is not None and wish.type is not None
     type = wish.type if wish is not None and wish.type is not None else guess.type
     format = wish.format if wish is not None and wish.format is not None else guess.format
@@ -144,17 +153,15 @@ def _column(name: str, wish: ColumnSpec | None, guess: Guess, cells: pl.Series, 
     column = Column(
         wish.name if wish else name, type, format, unit, decimal, bool(wish and wish.required), declared=typed
     )
-    column.native = type in _NATIVE and _reads_natively(cells, column)
+    if typed and column.dtype.is_numeric():
+        column.form, column.format = declared_form(name, format) if format else None, None
+    else:
+        column.form = guess.form
+    column.native = type in _NATIVE and column.form is None and plain and (type != "float64" or decimal == ".")
     if type in ("date", "timestamp", "timestamp_utc"):
         column.exact, column.zulu = _exact_format(column, cells)
     _ = column.dtype  # refuses an unknown type
     return column
-
-
-def _reads_natively(cells: pl.Series, column: Column) -> bool:
-    if column.decimal == "," and column.type == "float64":
-        return False
-    return not cells.str.contains(r"^$| $").any()
 
 
 def _exact_format(column: Column, cells: pl.Series) -> tuple[str | None, bool]:
@@ -164,8 +171,6 @@ def _exact_format(column: Column, cells: pl.Series) -> tuple[str | None, bool]:
         return (column.format if colon and not any(b in column.format for b in bending) else None), False
     if column.type == "date":
         return "%Y-%m-%d", False
-    found = _ISO_EXACT.match(cells[0]) if len(cells) else None
-    if found is None or (found[3] and column.type == "timestamp"):
-        return None, False
-    fraction = f".%{len(found[2])}f" if found[2] else ""
-    return f"%Y-%m-%d{found[1]}%H:%M:%S{fraction}{found[3]}", bool(found[3])
+    first = cells.first(ignore_nulls=True)
+    found = iso_format(first) if isinstance(first, str) else None
+    return found if found and not (found[1] and column.type == "timestamp") else (None, False)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import date, datetime
 from uuid import uuid4
 
@@ -41,6 +42,7 @@ class Converter:
 
     def hints(self, block: Block) -> tuple[bool, bool]:
         """Whether some number may have a leading zero, and whether some cell may be a null token."""
+        block = block.whole or block  # looked at already
         seen = block.glance(self.firsts)
         array = as_array(block.data)
         for token in self._tokens if len(seen.firsts) else ():
@@ -76,6 +78,10 @@ class Converter:
 
     def convert(self, column: Column, text: pl.Series) -> tuple[pl.Series, Positions]:
         """Values of a text column, and the rows whose text is not one."""
+        if column.form is not None:
+            value, _ = self.convert(replace(column, form=None, decimal="."), column.form.plain(text))
+            bad = bad_cells(text.name, text, value, self.nulls)
+            return value, bad.arg_true().to_numpy().astype(np.int64)
         value = self._fast(column, text)
         if value.null_count() == text.null_count():
             return value, _NONE
@@ -137,15 +143,23 @@ class Converter:
 
 def misfit(column: Column, text: pl.Series) -> Callable[[int], str]:
     """The reason why a row's cell is refused."""
-    return lambda row: f"{column.name}: {text[row][:_SHOWN]!r} is not {_kind(column)}"
+    return lambda row: next(iter(misfits(column, text)(np.array([row]))))
 
 
-def named_by_zero(column: Column) -> Callable[[int], str]:
-    return lambda _: f"{column.name}: a leading zero does not survive {_kind(column)}"
+def misfits(column: Column, text: pl.Series) -> Callable[[Positions], Iterator[str]]:
+    """The reasons why some rows' cells are refused."""
+    start, end = f"{column.name}: ", f" is not {_kind(column)}"
+    return lambda rows: (f"{start}{cell!r}{end}" for cell in text[rows].str.slice(0, _SHOWN).to_list())
+
+
+def named_by_zero(column: Column) -> str:
+    return f"{column.name}: a leading zero does not survive {_kind(column)}"
 
 
 def _kind(column: Column) -> str:
     kind = column.type if column.format is None else f"{column.type} in the form {column.format}"
+    if column.form is not None:
+        kind = f"{kind} written like {column.form.example}"
     return kind if column.declared else f"{kind}, the type of the column's first records"
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
 
 import numpy as np
@@ -10,9 +11,11 @@ from base_ops.worker.engine.plan import Rejected
 from base_ops.worker.formats.delimited.blocks import RAW_BYTES, Block, encode_back
 from base_ops.worker.formats.delimited.cells import join_record, split_record
 from base_ops.worker.formats.delimited.dialect import Dialect
-from base_ops.worker.formats.delimited.structure import Layout, Positions, Scan, as_array, scan
+from base_ops.worker.formats.delimited.structure import SLICE, Layout, Positions, Scan, as_array, scan
 
 _PIECE_BYTES = 1 << 20
+_LINE_END = re.compile(rb"\r\n|\r|\n")
+_CR, _LF = 13, 10
 
 
 class Cutter:
@@ -27,6 +30,8 @@ class Cutter:
         self.line, self.offset, self.source_offset = 1, dialect.bom_bytes, dialect.bom_bytes
         self.lines_to_skip = dialect.skip_lines
         self.too_long: Rejected | None = None
+        self._line_end = _LINE_END if dialect.eol == "\n" else re.compile(re.escape(self.eol))
+        self._after_cr = False
 
     def blocks(self, chunks: Iterable[bytes]) -> Iterator[Block]:
         """Blocks in order. A physical line beyond the limit is passed over without being held in memory."""
@@ -71,15 +76,22 @@ class Cutter:
         self.source_offset += len(data) if self.dialect.is_utf8 else len(encode_back(data, self.dialect.encoding))
 
     def _skip_lines(self, data: bytes) -> bytes:
+        if self._after_cr and data:
+            self._after_cr = False
+            if data.startswith(b"\n"):
+                self._advance(b"\n")
+                data = data[1:]
+        position = newlines = 0
         while self.lines_to_skip:
-            end = data.find(self.eol)
-            if end < 0:
-                self._advance(data)
-                return b""
-            self._advance(data[: end + 1], 1)
-            data = data[end + 1 :]
+            end = self._line_end.search(data, position)
+            if end is None:
+                position = len(data)
+                break
+            position, newlines = end.end(), newlines + 1
+            self._after_cr = end[0] == b"\r" != self.eol and position == len(data)
             self.lines_to_skip -= 1
-        return data
+        self._advance(data[:position], newlines)
+        return data[position:] if position else data
 
     def _begin_too_long(self, data: bytes) -> None:
         raw = data[:RAW_BYTES] if self.dialect.is_utf8 else encode_back(data[:RAW_BYTES], self.dialect.encoding)
@@ -98,11 +110,14 @@ class Cutter:
     def _cut(self, data: bytes, *, final: bool) -> tuple[Block | None, bytes]:
         quoted = bool(self.quote) and self.quote in data
         escaped = bool(self.escape) and self.escape in data
-        found = scan(data, self.dialect, final=final, limit=self.limit) if quoted or escaped else None
-        complete = found.complete if found else data.rfind(self.eol) + 1
+        flat = _with_line_feeds(data) if self.eol == b"\n" else data
+        found = scan(flat, self.dialect, final=final, limit=self.limit) if quoted or escaped else None
+        complete = found.complete if found else flat.rfind(self.eol) + 1
         if complete == 0:
             return None, data
-        whole, rest = (data, b"") if complete == len(data) else (data[:complete], data[complete:])
+        whole, rest = (flat, b"") if complete == len(data) else (flat[:complete], data[complete:])
+        if found and flat is not data:
+            whole = _as_they_were(whole, data, found)
         block = Block(whole, self.dialect, self.line, self.offset, quoted, source_offset=self.source_offset)
         block.newlines = block.glance(self.firsts).newlines
         self._advance(whole, block.newlines)
@@ -121,7 +136,7 @@ class Cutter:
         else:
             settled = self._rewrite_cells(block, found)
         reason = f"a quote {self.dialect.quote} opens a cell and is not closed before the cell ends"
-        settled.rejected = block.reject(broken, "malformed_quote", lambda _: reason)
+        settled.rejected = block.reject(broken, "malformed_quote", reason)
         return settled
 
     def _rewrite_cells(self, block: Block, found: Scan) -> Block:
@@ -166,3 +181,38 @@ class Cutter:
             else:
                 records[index] = join_record(cells, self.dialect)
         return block.replace(records), np.union1d(broken, np.array(more, np.int64))
+
+
+def _with_line_feeds(data: bytes) -> bytes:
+    """The same bytes with a line feed for every carriage return that stands alone; the last byte waits for more."""
+    if b"\r" not in data:
+        return data
+    returns, pairs = _returns(data)
+    if returns == pairs:
+        return data
+    array = as_array(data)
+    alone = np.flatnonzero(array[:-1] == _CR)
+    changed = array.copy()
+    changed[alone[array[alone + 1] != _LF]] = _LF
+    return changed.tobytes()
+
+
+def _returns(data: bytes) -> tuple[int, int]:
+    """Carriage returns but for the last byte, and those of them before a line feed."""
+    array = as_array(data)
+    returns = pairs = 0
+    for begin in range(0, len(array) - 1, SLICE):
+        is_return = array[begin : begin + SLICE] == _CR
+        following = array[begin + 1 : begin + 1 + SLICE] == _LF
+        is_return = is_return[: len(following)]
+        returns += int(np.count_nonzero(is_return))
+        pairs += int(np.count_nonzero(is_return & following))
+    return returns, pairs
+
+
+def _as_they_were(whole: bytes, data: bytes, found: Scan) -> bytes:
+    """With the carriage returns inside of quotes put back."""
+    array = as_array(whole).copy()
+    changed = np.flatnonzero(array != as_array(data)[: len(array)])
+    array[changed[~found.outside(changed)]] = _CR
+    return array.tobytes()

@@ -26,6 +26,8 @@ class Dialect:
     skip_lines: int = 0
     """Physical lines before the header or the first record."""
     comment: str = ""
+    label_rows: int = 0
+    """Records below the header that are no data."""
 
     @property
     def is_utf8(self) -> bool:

@@ -5,6 +5,9 @@ from __future__ import annotations
 import codecs
 import re
 
+from base_ops.core.protocol import Finding
+from base_ops.worker.formats.delimited.dialect import Dialect
+
 _BOMS = (
     (codecs.BOM_UTF32_LE, "utf-32-le"),
     (codecs.BOM_UTF32_BE, "utf-32-be"),
@@ -13,6 +16,7 @@ _BOMS = (
     (codecs.BOM_UTF16_BE, "utf-16-be"),
 )
 _PROBE_BYTES = 1 << 16
+_SURE, _SURE_DISTINCT = 8, 2
 _MULTIBYTE = re.compile(rb"[\xc2-\xdf][\x80-\xbf]|[\xe0-\xef][\x80-\xbf]{2}|[\xf0-\xf4][\x80-\xbf]{3}")
 _WESTERN = re.compile(r"[A-Za-zÀ-ÖØ-öø-ÿŠšŽžŒœ€£¥§°±²³µ·¹º»¼½¾«®©™–—‘’“”„…•\xa0¿¡ª]*\Z")
 _ALIASES = {"utf-16": "utf-16-le", "utf-32": "utf-32-le", "utf-8-sig": "utf-8", "ascii": "utf-8"}
@@ -29,20 +33,58 @@ def byte_order_mark(head: bytes) -> tuple[str, int]:
 def settle_encoding(head: bytes, declared: str | None, *, complete: bool) -> tuple[str, int]:
     """Encoding (a codec with a fixed byte order) and length of the byte-order mark.
 
+    A declaration holds but where the bytes prove it wrong: by a byte-order mark, by NULs in every other byte or none,
+    or by being UTF-8 throughout where a single-byte encoding was declared.
+
     Args:
         declared: a Python codec name; the mark still tells the byte order.
         complete: `head` is the whole object.
     """
     marked, length = byte_order_mark(head)
+    if marked:
+        return marked, length
     if declared is None:
-        return (marked, length) if marked else (guess_encoding(head, complete=complete), 0)
+        return guess_encoding(head, complete=complete), 0
     name = codecs.lookup(declared).name
     plain = _ALIASES.get(name, name)
-    if marked and marked.split("-")[:2] == plain.split("-")[:2]:
-        return marked, length
-    if name in ("utf-16", "utf-32"):
-        return _by_nulls(head) or plain, 0
-    return plain, 0
+    if wide := _by_nulls(head):
+        return wide, 0
+    if plain.startswith(("utf-16", "utf-32")):  # in which a delimiter has a NUL, whatever the language
+        return (plain if b"\0" in head else guess_encoding(head, complete=complete)), 0
+    return ("utf-8" if _is_single_byte(plain) and _is_surely_utf8(head, complete=complete) else plain), 0
+
+
+def encoding_findings(source: str, declared: str | None, dialect: Dialect) -> list[Finding]:
+    """What a person should know of how the encoding was settled."""
+    used = dialect.encoding
+    if declared is None:
+        if used.startswith("utf"):
+            return []
+        message = f"{source}: the bytes are not UTF-8; taken for {used}, by which letters occur"
+        data = {"encoding": used, "todo": "declare read.encoding"}
+        return [Finding(code="encoding_guessed", message=message, severity="warning", data=dict(data))]
+    name = codecs.lookup(declared).name
+    if _ALIASES.get(name, name).split("-")[:2] == used.split("-")[:2]:
+        return []
+    message = f"{source}: read.encoding={declared!r}, but the bytes are {used}, and were read so"
+    data = {"declared": declared, "encoding": used, "todo": "correct read.encoding or leave it out"}
+    return [Finding(code="encoding_disagrees", message=message, severity="warning", data=dict(data))]
+
+
+def _is_single_byte(name: str) -> bool:
+    return name.startswith(("iso8859", "cp12", "cp8", "cp4", "koi8", "mac", "latin"))
+
+
+def _is_surely_utf8(head: bytes, *, complete: bool) -> bool:
+    """Valid throughout, with so many different characters of several bytes that it cannot be chance."""
+    found = _MULTIBYTE.findall(head)
+    if len(found) < _SURE or len(set(found)) < _SURE_DISTINCT:
+        return False
+    try:
+        codecs.getincrementaldecoder("utf-8")().decode(head, final=complete)
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def guess_encoding(head: bytes, *, complete: bool) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from operator import attrgetter
 from typing import Any
 
 import numpy as np
@@ -12,10 +12,12 @@ from numpy.typing import NDArray
 from base_ops.core.errors import BadInput
 from base_ops.data_ingestion.specs import ReadSpec
 from base_ops.worker.engine.plan import POINTER, Batch, Rejected
-from base_ops.worker.formats.delimited.blocks import UNDECODABLE, Block
+from base_ops.worker.formats.delimited.blocks import UNDECODABLE, Block, Reasons
 from base_ops.worker.formats.delimited.cells import join_record, split_record
 from base_ops.worker.formats.delimited.columns import Column
-from base_ops.worker.formats.delimited.convert import Converter, misfit, named_by_zero
+from base_ops.worker.formats.delimited.convert import Converter, misfits, named_by_zero
+from base_ops.worker.formats.delimited.footer import total_of
+from base_ops.worker.formats.delimited.passed import Passed
 from base_ops.worker.formats.delimited.structure import as_array
 
 Mask = NDArray[np.bool_]
@@ -34,45 +36,61 @@ class Refusals:
         self.rejected: list[Rejected] = []
         self._done = skipped.copy()
 
-    def add(self, rows: NDArray[Any], rule: str, reason: Callable[[int], str], column: str = "") -> None:
+    @property
+    def left(self) -> Mask:
+        """What is neither skipped nor refused."""
+        return ~self._done
+
+    def add(self, rows: NDArray[Any], rule: str, reasons: Reasons, column: str = "") -> None:
         """Refuse rows, given as a mask or as ascending numbers."""
         rows = np.flatnonzero(rows) if rows.dtype == bool else rows
         rows = rows[~self._done[rows]]
         self._done[rows] = self.bad[rows] = True
-        self.rejected += self.block.reject(rows, rule, reason, column)
+        self.rejected += self.block.reject(rows, rule, reasons, column)
 
 
 class Parser:
     """Reads blocks one after another; columns learn from block to block which way of reading serves them."""
 
-    def __init__(self, columns: list[Column], spec: ReadSpec) -> None:
+    def __init__(self, columns: list[Column], spec: ReadSpec, header: bytes = b"") -> None:
+        """`header` is the header's record, to be known when it comes again."""
         self.columns = columns
         self.spec = spec
+        self.header = header if len(columns) > 1 else b""
+        self.passed = Passed()
         self.converter = Converter(spec.null_values)
 
     def parse(self, block: Block) -> Batch:
         """Rows and rejected records of a block, both in order of lines."""
         rejected = list(block.rejected)
-        block = self._regular(block, rejected)
+        block, ragged = self._regular(block, rejected)
         refused: list[Rejected] = []
         try:
-            frame = self._typed(block, refused)
+            frame = self._typed(block, ragged, refused)
         except BaseException as error:
             if not _from_polars(error):
                 raise
-            block = self._repaired(block, rejected)
+            block = self._repaired(block if ragged is None else block.keep(~ragged), rejected)
+            block, ragged = self._regular(block, rejected)  # a count that came out even may have hidden a ragged record
             refused = []
-            frame = self._typed(block, refused)
-        return Batch(frame, sorted(rejected + refused, key=lambda r: r.line))
+            frame = self._typed(block, ragged, refused)
+        return Batch(frame, sorted(rejected + refused, key=attrgetter("line")))
 
     # -- records
+
+    @property
+    def _named(self) -> int:
+        return sum(column.is_named for column in self.columns)
 
     @property
     def _delimiters(self) -> int:
         return len(self.columns) - 1
 
-    def _regular(self, block: Block, rejected: list[Rejected]) -> Block:
-        """The block without records that are not rows of this table. Costs two counts where all is well."""
+    def _regular(self, block: Block, rejected: list[Rejected]) -> tuple[Block, Mask | None]:
+        """The block without what cannot be read, and which of its records are no rows of this table, if any.
+
+        Costs two counts where all is well.
+        """
         if self._may_be_odd(block):
             return self._sift(block, rejected)
         if not block.quoted and not block.is_measured and block.spans is None and "" in self.spec.null_values:
@@ -80,11 +98,13 @@ class Parser:
             clean = found.delimiters == self._delimiters * block.newlines
         else:
             clean = self._fits(block)
-        return block if clean else self._sift(block, rejected)
+        return (block, None) if clean else self._sift(block, rejected)
 
     def _may_be_odd(self, block: Block) -> bool:
         data, dialect = block.data, block.dialect
         if b"\0" in data or (not dialect.is_utf8 and UNDECODABLE.encode() in data):
+            return True
+        if self.header and self.header in data:
             return True
         if dialect.comment and (data.startswith(dialect.comment.encode()) or _commented(block) in data):
             return True
@@ -98,7 +118,7 @@ class Parser:
             return False
         return self._delimiters > 0 or not bool((_lengths(block) == 0).any())
 
-    def _sift(self, block: Block, rejected: list[Rejected]) -> Block:
+    def _sift(self, block: Block, rejected: list[Rejected]) -> tuple[Block, Mask | None]:
         """Keep the rows, skip blank lines and comments, refuse the rest."""
         found, dialect = block.layout, block.dialect
         starts, lengths = found.starts, _lengths(block)
@@ -110,21 +130,27 @@ class Parser:
             for shift, byte in enumerate(marks):
                 commented[commented] = array[starts[commented] + shift] == byte
             skip |= commented
+        if skip.any():
+            self.passed.add(block, skip)
         cells, wanted = found.delimiters + 1, self._delimiters + 1
         limit = self.spec.max_record_bytes
         refusals = Refusals(block, skip)
-        refusals.add(
-            lengths > limit, "record_too_long", lambda _: f"the record is longer than max_record_bytes={limit}"
-        )
-        refusals.add(_holding(block, b"\0"), "nul_byte", lambda _: "the record holds a NUL byte")
+        refusals.add(lengths > limit, "record_too_long", f"the record is longer than max_record_bytes={limit}")
+        refusals.add(_holding(block, b"\0"), "nul_byte", "the record holds a NUL byte")
         if not dialect.is_utf8:
             refusals.add(_holding(block, UNDECODABLE.encode()), "encoding", _undecodable(dialect.encoding))
-        reason = lambda row: f"{cells[row]} cells where {wanted} are expected"  # noqa: E731
-        refusals.add(cells > wanted, "ragged_long", reason)
-        refusals.add(cells < wanted, "ragged_short", reason)
+        if self.header:
+            refusals.add(_repeating(block, self.header), "repeated_header", "the record repeats the header")
+        unreadable = refusals.bad | skip
+        reasons = lambda rows: [f"{n} cells where {wanted} are expected" for n in cells[rows].tolist()]  # noqa: E731
+        refusals.add(cells > wanted, "ragged_long", reasons)
+        refusals.add(cells < wanted, "ragged_short", reasons)
         rejected += refusals.rejected
-        keep = ~(refusals.bad | skip)
-        return block if keep.all() else block.keep(keep)
+        if not refusals.bad.any() and not skip.any():
+            return block, None
+        if unreadable.any() or not self._delimiters or self.converter.hints(block)[0]:
+            return block.keep(~(refusals.bad | skip)), None
+        return block, refusals.bad  # cheaper to read than to cut out
 
     def _repaired(self, block: Block, rejected: list[Rejected]) -> Block:
         """A block that polars refused: without its undecodable records, the others in the plainest form."""
@@ -146,12 +172,11 @@ class Parser:
 
     # -- cells
 
-    def _typed(self, block: Block, rejected: list[Rejected]) -> pl.DataFrame:
+    def _typed(self, block: Block, ragged: Mask | None, rejected: list[Rejected]) -> pl.DataFrame:
         frame = self._read(block, {c.name: c.dtype if c.native else pl.String() for c in self.columns})
         last = frame.to_series(len(self.columns) - 1)
         if last.null_count() and not (block.is_measured and self._delimiters) and not self._fits(block):
-            block = self._sift(block, rejected)
-            return self._typed(block, rejected)
+            return self._typed(*self._sift(block, rejected), rejected)
         expected = len(block.layout.ends) if block.is_measured or block.spans is not None else block.newlines
         if frame.height != expected:
             raise BadInput(
@@ -161,34 +186,50 @@ class Parser:
                 expected=f"{expected} records",
                 found=f"{frame.height}",
             )
-        return self._converted(block, frame, rejected)
+        return self._converted(block, frame, ragged, rejected)
 
-    def _converted(self, block: Block, frame: pl.DataFrame, rejected: list[Rejected]) -> pl.DataFrame:
-        doubtful = [c for c in self.columns if c.native and self.converter.is_doubtful(c, frame[c.name])]
+    def _converted(
+        self, block: Block, frame: pl.DataFrame, ragged: Mask | None, rejected: list[Rejected]
+    ) -> pl.DataFrame:
+        refusals = Refusals(block, np.zeros(frame.height, bool) if ragged is None else ragged)
+        doubtful = [c for c in self.columns if c.native and self._is_doubtful(c, frame[c.name], ragged)]
         texts = self._read(block, {c.name: pl.String() for c in self.columns}, doubtful) if doubtful else None
         values: list[pl.Series] = []
-        refusals = Refusals(block, np.zeros(frame.height, bool))
         zero, token = self.converter.hints(block)
         zeros = self.converter.leading_zeros(block, self.columns) if zero else {}
         for column in self.columns:
             value = frame[column.name].alias(_PLAIN)
+            if not column.is_named:
+                reason = f"a value behind the last named column, which is column {self._named} of {len(self.columns)}"
+                refusals.add((value.is_not_null() & (value != "")).to_numpy(), "ragged_long", reason)
+                continue
             if column.is_text:
                 if token:
                     value = self.converter.without_null_tokens(block, column, value, self._read_marked)
             elif not column.native or column in doubtful:
                 text = texts[column.name].alias(_PLAIN) if texts is not None and column in doubtful else value
-                column.native = column.native and not value.null_count()
+                column.native = column.native and not _nulls(value, ragged)
                 value, bad = self.converter.convert(column, text)
-                refusals.add(bad, "type", misfit(column, text), column.name)
+                refusals.add(bad, "type", misfits(column, text), column.name)
             if column.name in zeros:
                 refusals.add(zeros[column.name], "type", named_by_zero(column), column.name)
-            if column.required and value.null_count():
+            if column.required and _nulls(value, ragged):
                 reason = f"{column.name}: a value is required"
-                refusals.add(value.is_null().to_numpy(), "required", lambda _, r=reason: r, column.name)  # type: ignore[misc]
+                refusals.add(value.is_null().to_numpy(), "required", reason, column.name)
             values.append(value.alias(column.name))
         made = pl.DataFrame([*values, _pointers(block, frame.height)])
+        total = total_of(made, refusals.left) if block.is_last else None
+        if total is not None and total.is_certain:
+            refusals.add(np.array([total.row]), "total", total.reason)
+        elif total is not None:
+            self.passed.total = total
         rejected += refusals.rejected
-        return made.filter(pl.Series(~refusals.bad)) if refusals.rejected else made
+        return made.filter(pl.Series(refusals.left)) if refusals.rejected or ragged is not None else made
+
+    def _is_doubtful(self, column: Column, value: pl.Series, ragged: Mask | None) -> bool:
+        if ragged is not None and value.null_count():
+            value = value.filter(pl.Series(~ragged))
+        return self.converter.is_doubtful(column, value)
 
     def _read(
         self, block: Block, schema: dict[str, pl.DataType], only: list[Column] | None = None, data: bytes | None = None
@@ -235,6 +276,12 @@ def _pointers(block: Block, height: int) -> pl.Series:
     return pl.Series(POINTER, lines, pl.Int64)
 
 
+def _nulls(value: pl.Series, ragged: Mask | None) -> int:
+    """How many rows have no value, those left aside that are ragged."""
+    found = value.null_count()
+    return found - int(value.is_null().to_numpy()[ragged].sum()) if found and ragged is not None else found
+
+
 def _commented(block: Block) -> bytes:
     return (block.dialect.eol + block.dialect.comment).encode()
 
@@ -268,6 +315,18 @@ def _holding(block: Block, mark: bytes) -> Mask:
     return holding
 
 
+def _repeating(block: Block, header: bytes) -> Mask:
+    """Records that are the header once more."""
+    repeating = np.zeros(len(block.layout.ends), bool)
+    starts = block.layout.starts
+    position = block.data.find(header)
+    while position >= 0:
+        index = int(np.searchsorted(starts, position, side="right")) - 1
+        repeating[index] = block.record(index) == header
+        position = block.data.find(header, position + len(header))
+    return repeating
+
+
 def _undecodable_positions(data: bytes, eol: bytes) -> list[int]:
     """One position in every line that is not valid UTF-8."""
     found: list[int] = []
@@ -283,5 +342,5 @@ def _undecodable_positions(data: bytes, eol: bytes) -> list[int]:
                 return found
 
 
-def _undecodable(encoding: str) -> Callable[[int], str]:
-    return lambda _: f"bytes that are not {encoding}"
+def _undecodable(encoding: str) -> str:
+    return f"bytes that are not {encoding}"

@@ -10,13 +10,12 @@ import csv
 import io
 import re
 from collections import Counter
-from dataclasses import replace
-from itertools import pairwise
 
 from base_ops.core.errors import BadInput
 from base_ops.data_ingestion.specs import ReadSpec
 from base_ops.worker.formats.delimited.dialect import Dialect
 from base_ops.worker.formats.delimited.encoding import settle_encoding
+from base_ops.worker.formats.delimited.start import Row, find_start, is_value
 
 HEAD_BYTES = 1 << 20
 _TEXT_CHARS = 1 << 16
@@ -24,20 +23,15 @@ _ROWS = 200
 _DELIMITERS = {",": 1.0, ";": 1.0, "\t": 1.0, "|": 1.0, "^": 0.9, "~": 0.9, ":": 0.6, " ": 0.6}
 _WEAK = ": "
 _ONE_COLUMN = 1e-3
+_ALL_EVEN = 1.3
 _BINARY = (b"PAR1", b"PK\x03\x04", b"\x1f\x8b", b"\x28\xb5\x2f\xfd", b"\xfd7zXZ", b"%PDF-", b"\x89PNG", b"ARROW1",
            b"Obj\x01", b"SQLite format 3", b"\x7fELF", b"\xd0\xcf\x11\xe0")  # fmt: skip
 _CONTROL = re.compile("[\x00-\x08\x0e-\x1a\x1c-\x1f]")
 
 _COMMENT = re.compile(r"#+(\s|[A-Za-z!]|$)")
-_NUMBER = re.compile(r"[+-]?[$€£]?\s?(\d{1,3}([,. ]\d{3})+|\d+)?([.,]\d+)?([eE][+-]?\d+)?\s?[%€£$]?")
-_MOMENT = re.compile(
-    r"(\d{1,4}[-/.]\d{1,2}[-/.]\d{1,4}|\d{1,2}[- ][A-Za-z]{3,9}[- ,]*\d{2,4})?"
-    r"([T ]?\d{1,2}:\d{2}(:\d{2}([.,]\d+)?)?( ?[AaPp][Mm])?)?(Z| ?[+-]\d{2}:?\d{2})?"
-)
 _LINK = re.compile(r"(https?|ftp)://\S+|www\.\S+|[\w.+-]+@[\w-]+(\.[\w-]+)+")
 _WORDS = re.compile(r"[\w(#][\w .,()/&'’+\-#@%*?!:–]*")
 _TOKEN = re.compile(r"[\w.\-+/#@&()%'’*:]+")
-_NAMES = re.compile(r"\s*[^\W\d][^\n\r]{0,120}")
 
 
 def detect_dialect(head: bytes, spec: ReadSpec, *, complete: bool) -> Dialect:
@@ -52,16 +46,23 @@ def detect_dialect(head: bytes, spec: ReadSpec, *, complete: bool) -> Dialect:
     if len(_CONTROL.findall(text[:_TEXT_CHARS])) > 8 + 0.05 * len(text[:_TEXT_CHARS]):
         raise _no_text("control characters")
     eol = _line_end(text[:_TEXT_CHARS], spec.quote or '"')
-    lines = text.split(eol)
+    lines = physical_lines(text, eol)
     if not complete and len(lines) > 1:
         lines.pop()
     skip = spec.skip_lines + _commented(lines[spec.skip_lines :], spec)
-    body = eol.join(
-        line.removesuffix("\r") for line in lines[skip:] if not spec.comment or not line.startswith(spec.comment)
-    )
-    delimiter, quote, escape, rows = _best(body[:_TEXT_CHARS].replace("\0", ""), spec)
-    dialect = Dialect(encoding, bom_bytes, delimiter, quote, escape, True, eol, skip, spec.comment or "")
-    return replace(dialect, header=spec.header if spec.header is not None else _has_header(rows, spec))
+    body = "\n".join("" if spec.comment and line.startswith(spec.comment) else line for line in lines[skip:])
+    body = body[:_TEXT_CHARS].replace("\0", "")
+    delimiter, quote, escape = _best(body, spec)
+    start = find_start(_numbered(body, delimiter, quote, escape), spec)
+    return Dialect(
+        encoding, bom_bytes, delimiter, quote, escape, start.header, eol,
+        skip + start.line - 1, spec.comment or "", start.label_rows,
+    )  # fmt: skip
+
+
+def physical_lines(text: str, eol: str) -> list[str]:
+    """The lines of a text without their ends; the last is what follows the last line end."""
+    return text.split(eol) if eol == "\r" else re.split("\r\n|\r|\n", text)
 
 
 def _line_end(text: str, quote: str) -> str:
@@ -119,19 +120,19 @@ def _commented(lines: list[str], spec: ReadSpec) -> int:
 # -- delimiter and quote
 
 
-def _best(text: str, spec: ReadSpec) -> tuple[str, str, str, list[list[str]]]:
-    best: tuple[float, str, str, str, list[list[str]]] | None = None
+def _best(text: str, spec: ReadSpec) -> tuple[str, str, str]:
+    best: tuple[float, str, str, str] | None = None
     for delimiter, weight in _DELIMITERS.items() if spec.delimiter is None else ((spec.delimiter, 1.0),):
         if delimiter not in text and best is not None:
             continue
         for quote in _quotes(text, delimiter, spec):
             escape = _escape(text, quote, spec)
             rows = _rows(text, delimiter, quote, escape)
-            score = weight * _evenness(rows) * _meaning(rows, delimiter)
-            if delimiter in _WEAK and spec.delimiter is None and not _is_grid(rows):
+            score = weight * _evenness(rows) * _meaning(rows, delimiter) * _closed(text, delimiter, quote, escape)
+            if delimiter in _WEAK and spec.delimiter is None and not _is_grid(rows, text, delimiter, quote):
                 continue
             if best is None or score > best[0] * (1 + 1e-9):
-                best = score, delimiter, quote, escape, rows
+                best = score, delimiter, quote, escape
     assert best is not None
     return best[1:]
 
@@ -139,10 +140,19 @@ def _best(text: str, spec: ReadSpec) -> tuple[str, str, str, list[list[str]]]:
 def _quotes(text: str, delimiter: str, spec: ReadSpec) -> list[str]:
     if spec.quote is not None:
         return [spec.quote]
-    mark = re.escape(delimiter)
-    single = len(re.findall(rf"(?:^|{mark})'[^'\n]*'(?={mark}|$)", text, re.M))
-    double = len(re.findall(rf'(?:^|{mark})"', text, re.M))
-    return ['"', "'"] if single > double else ['"']
+    return ['"', "'"] if _quoted_cells(text, delimiter, "'") > _quoted_cells(text, delimiter, '"') else ['"']
+
+
+def _quoted_cells(text: str, delimiter: str, quote: str, escape: str = "") -> int:
+    d, q, e = re.escape(delimiter), re.escape(quote), re.escape(escape)
+    inside = rf"[^{q}{e}]|{e}[\s\S]|{q}{q}" if escape else rf"[^{q}]|{q}{q}"
+    return len(re.findall(rf"(?:(?<={d})|^){q}(?:{inside})*+{q}(?={d}|$)", text, re.M))
+
+
+def _closed(text: str, delimiter: str, quote: str, escape: str) -> float:
+    """Share of the quotes that open a cell and are closed at the end of one; never nothing."""
+    opened = len(re.findall(rf"(?:(?<={re.escape(delimiter)})|^){re.escape(quote)}", text, re.M)) if quote else 0
+    return (1 + 9 * min(1.0, _quoted_cells(text, delimiter, quote, escape) / opened)) / 10 if opened else 1.0
 
 
 def _escape(text: str, quote: str, spec: ReadSpec) -> str:
@@ -155,33 +165,54 @@ def _escape(text: str, quote: str, spec: ReadSpec) -> str:
 
 
 def _rows(text: str, delimiter: str, quote: str, escape: str) -> list[list[str]]:
+    return [row.cells for row in _numbered(text, delimiter, quote, escape)]
+
+
+def _numbered(text: str, delimiter: str, quote: str, escape: str) -> list[Row]:
+    """The first records; the last one is left out where the text was cut."""
     options = {"quotechar": quote} if quote else {"quoting": csv.QUOTE_NONE}
-    lines = io.StringIO(text, newline="")
-    reader = csv.reader(lines, delimiter=delimiter, escapechar=escape or None, doublequote=not escape, **options)
-    rows: list[list[str]] = []
+    reader = csv.reader(
+        io.StringIO(text, newline=""), delimiter=delimiter, escapechar=escape or None, doublequote=not escape, **options
+    )
+    rows: list[Row] = []
+    line = 1
     try:
-        for row in reader:
-            if row:
-                rows.append(row)
+        for cells in reader:
+            if cells:
+                rows.append(Row(line, cells))
             if len(rows) == _ROWS:
                 return rows
+            line = reader.line_num + 1
     except csv.Error:  # a cell beyond the module's limit: judge by what was read
         pass
     return rows[:-1] if len(rows) > 1 and len(text) == _TEXT_CHARS else rows
 
 
 def _evenness(rows: list[list[str]]) -> float:
-    """Mean over the widths that occur of (rows of the width) × (width - 1) / width."""
+    """Mean over the widths that occur of (rows of the width) × (width - 1) / width; more where there is one only."""
     widths = Counter(len(row) for row in rows)
     if not widths:
         return 0.0
-    return sum(n * max(_ONE_COLUMN, w - 1) / w for w, n in widths.items()) / len(widths) / sum(widths.values())
+    score = sum(n * max(_ONE_COLUMN, w - 1) / w for w, n in widths.items()) / len(widths) / sum(widths.values())
+    return score * (_ALL_EVEN if len(widths) == 1 and len(rows) > 1 else 1.0)
 
 
-def _is_grid(rows: list[list[str]]) -> bool:
-    """What also stands in prose and in clock times parts cells only where most of these are numbers."""
+def _is_grid(rows: list[list[str]], text: str, delimiter: str, quote: str) -> bool:
+    """Whether cells are parted by what also stands in prose and in clock times.
+
+    Most of them are numbers, or many are quoted, or all rows are equally wide; and the lines are no moments themselves.
+    """
+    lines = [line for line in text.split("\n", 20)[:20] if line]
+    if sum(map(is_value, lines)) * 2 > len(lines):
+        return False
     cells = [cell for row in rows for cell in row if cell]
-    return len(rows) > 1 and sum(map(_is_value, cells)) * 2 > len(cells)
+    if len(rows) > 1 and sum(map(is_value, cells)) * 2 > len(cells):
+        return True
+    if quote and _quoted_cells(text, delimiter, quote) > max(_quoted_cells(text, d, quote) for d in ",;\t|"):
+        return True
+    widths = Counter(map(len, rows))
+    width, often = widths.most_common(1)[0] if widths else (0, 0)
+    return delimiter == " " and width > 2 and often > 3 and often >= 0.95 * len(rows)
 
 
 def _meaning(rows: list[list[str]], delimiter: str) -> float:
@@ -192,42 +223,8 @@ def _meaning(rows: list[list[str]], delimiter: str) -> float:
 def _reads(cell: str, delimiter: str) -> float:
     if not cell:
         return 0.5 if delimiter == " " else 1.0
-    if _NUMBER.fullmatch(cell) or _MOMENT.fullmatch(cell) or _LINK.fullmatch(cell):
+    if is_value(cell) or _LINK.fullmatch(cell) or (_TOKEN.fullmatch(cell) and cell[0] not in "'’"):
         return 1.0
-    if _TOKEN.fullmatch(cell):
-        return 1.0
+    if cell[0] in "'\"" and len(cell) > 1:
+        return 0.2  # a quote that was not understood
     return 0.9 if _WORDS.fullmatch(cell) else 0.2
-
-
-# -- header
-
-
-def _has_header(rows: list[list[str]], spec: ReadSpec) -> bool:
-    if not rows:
-        return False
-    first, rest = [cell.strip() for cell in rows[0]], rows[1:]
-    if spec.columns is not None and {c.source_name or c.name for c in spec.columns} & set(first):
-        return True
-    values = [cell for cell in first if _is_value(cell)]
-    if values and not _are_years(values, first):
-        return False
-    names = [cell for cell in first if cell]
-    if len(names) * 2 < len(first) or not names:
-        return False
-    if any(_is_value(cell.strip()) for row in rest for cell in row if cell.strip()):
-        return True
-    below = [{row[i].strip() for row in rest if i < len(row)} for i in range(len(first))]
-    return all(_NAMES.match(n) for n in names) and not any(
-        c and c in seen for c, seen in zip(first, below, strict=True)
-    )
-
-
-def _is_value(cell: str) -> bool:
-    return bool(cell) and bool(_NUMBER.fullmatch(cell) or _MOMENT.fullmatch(cell) or cell.lower() in ("true", "false"))
-
-
-def _are_years(values: list[str], first: list[str]) -> bool:
-    """country, 2019, 2020, …: numbers that name columns."""
-    if len(values) < 2 or first[0] in values or not all(re.fullmatch(r"(19|20)\d\d", v) for v in values):
-        return False
-    return all(int(b) - int(a) == 1 for a, b in pairwise(values))

@@ -8,7 +8,9 @@ first physical line only, and the next line is taken for the start of a record.
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +19,8 @@ from base_ops.worker.formats.delimited.dialect import Dialect
 
 Positions = NDArray[np.int64]
 _CR = 13
+SLICE = 1 << 17
+"""Bytes looked at in a go: few enough for the processor's cache."""
 
 
 @dataclass(frozen=True)
@@ -76,14 +80,40 @@ def tokens(data: bytes, dialect: Dialect, *, quoted: bool) -> tuple[Positions, N
 
 
 def layout(data: bytes, dialect: Dialect, *, quoted: bool) -> Layout:
-    """Records and delimiters of a well-formed block that ends with a line end."""
-    found, kinds = tokens(data, dialect, quoted=quoted)
-    at = np.flatnonzero(kinds == ord(dialect.eol))
-    return Layout(found[at], np.diff(at, prepend=-1) - 1)
+    """Records and delimiters of a well-formed block that ends with a line end.
+
+    Slice by slice: what is looked at stays in the processor's cache.
+    """
+    array, delimiter, eol, quote = as_array(data), ord(dialect.delimiter), ord(dialect.eol), ord(dialect.plain_quote)
+    buffers = np.empty((2, SLICE), bool)
+    ends, marks = [], []
+    seen, inside = 0, False
+    for begin in range(0, len(array), SLICE):
+        part = array[begin : begin + SLICE]
+        mask, hit = buffers[:, : len(part)]
+        np.equal(part, delimiter, out=mask)
+        mask |= np.equal(part, eol, out=hit)
+        if quoted:
+            mask |= np.equal(part, quote, out=hit)
+        found = np.flatnonzero(mask)
+        kinds = part[found]
+        if quoted:
+            is_quote = kinds == quote
+            within = np.bitwise_xor.accumulate(is_quote) ^ inside
+            inside = bool(within[-1]) if len(within) else inside
+            outside = ~(within | is_quote)
+            found, kinds = found[outside], kinds[outside]
+        at = np.flatnonzero(kinds == eol)
+        ends.append(found[at] + begin)
+        marks.append(at + seen)
+        seen += len(found)
+    if not ends:
+        return Layout(np.zeros(0, np.int64), np.zeros(0, np.int64))
+    counted = np.concatenate([np.array([-1]), *marks])
+    return Layout(np.concatenate(ends), counted[1:] - counted[:-1] - 1)
 
 
 _NO_LINES = np.zeros((0, 2), np.int64)
-_SLICE = 1 << 17
 _ZERO, _NINE, _COMMA = ord("0"), ord("9"), ord(",")
 
 
@@ -113,22 +143,22 @@ def glance(data: bytes, dialect: Dialect, *, quoted: bool, firsts: bytes) -> Gla
     zero = data[:1] == b"0"
     found = [np.zeros(int(data[:1] in [firsts[i : i + 1] for i in range(len(firsts))]), np.int64)]
     array = as_array(data)
-    buffers = np.empty((2, _SLICE), bool)
-    for begin in range(0, len(array), _SLICE):
-        part = array[begin : begin + _SLICE]
+    buffers = np.empty((2, SLICE), bool)
+    for begin in range(0, len(array), SLICE):
+        part = array[begin : begin + SLICE]
         separator, hit = buffers[:, : len(part)]
         newlines += int(np.count_nonzero(np.equal(part, eol, out=hit)))
         delimiters += int(np.count_nonzero(np.equal(part, delimiter, out=hit)))
         np.less_equal(part, low, out=separator)
         for mark in others:
             separator |= np.equal(part, mark, out=hit)
-        cell = array[begin + 1 : begin + 1 + _SLICE]
+        cell = array[begin + 1 : begin + 1 + SLICE]
         separator, hit = separator[: len(cell)], hit[: len(cell)]
         for first in firsts:
             if np.equal(cell, first, out=hit).any():
                 found.append(np.flatnonzero(np.logical_and(hit, separator, out=hit)) + (begin + 1))
         if not zero:
-            zero = _has_leading_zero(cell, array[begin + 2 : begin + 2 + _SLICE], separator, hit)
+            zero = _has_leading_zero(cell, array[begin + 2 : begin + 2 + SLICE], separator, hit)
     return Glance(newlines, delimiters, zero, firsts, np.concatenate(found))
 
 
@@ -255,6 +285,17 @@ class _Scanner:
         self.opens = opens[chosen] | (self.adjacent[chosen] & follows)
         self.closes = closes[chosen] & follows
 
+    @cached_property
+    def _lines(self) -> list[int]:
+        """`lines` for looking up one after another, which an array is slow at."""
+        lines: list[int] = self.lines.tolist()
+        return lines
+
+    @cached_property
+    def _quotes(self) -> list[int]:
+        quotes: list[int] = self.quotes.tolist()
+        return quotes
+
     def run(self) -> Scan:
         even = np.arange(len(self.quotes)) % 2 == 0
         broken = [np.flatnonzero(~np.where(even == start, self.opens, self.closes)) for start in (True, False)]
@@ -262,7 +303,7 @@ class _Scanner:
         stop: int | None = None
         while True:
             faults = broken[first % 2]
-            at = int(np.searchsorted(faults, first))
+            at = int(faults.searchsorted(first))
             fault = int(faults[at]) if at < len(faults) else len(self.quotes)
             paired = fault - (fault - first) % 2
             self.pairs.append((first, paired))
@@ -275,7 +316,7 @@ class _Scanner:
                 continue
             start = self._record_start(int(self.quotes[paired]), floor)
             unclosed = fault >= len(self.quotes)
-            line = int(np.searchsorted(self.lines, start))
+            line = bisect_left(self._lines, start)
             if line == len(self.lines) or (unclosed and not self.final and len(self.array) - start <= self.limit):
                 stop = start
                 break
@@ -283,14 +324,14 @@ class _Scanner:
             self.malformed.extend((start, end))
             self._forget(start)
             floor = end + 1
-            first = int(np.searchsorted(self.quotes, floor))
+            first = bisect_left(self._quotes, floor)
         return self._finish(stop)
 
     def _record_start(self, position: int, floor: int) -> int:
         """Start of the record around `position`, which lies outside of all pairs found so far."""
         while True:
-            at = int(np.searchsorted(self.lines, position)) - 1
-            line = int(self.lines[at]) if at >= 0 else -1
+            at = bisect_left(self._lines, position) - 1
+            line = self._lines[at] if at >= 0 else -1
             if line < floor:
                 return floor
             opening = self._region_around(line)
@@ -300,15 +341,15 @@ class _Scanner:
 
     def _region_around(self, position: int) -> int:
         """Position of the opening quote of the pair around `position`; -1 where it is outside."""
-        before = int(np.searchsorted(self.quotes, position)) - 1
+        before = bisect_left(self._quotes, position) - 1
         for first, end in reversed(self.pairs):
             if before >= first:
-                return int(self.quotes[before]) if before < end and (before - first) % 2 == 0 else -1
+                return self._quotes[before] if before < end and (before - first) % 2 == 0 else -1
         return -1
 
     def _forget(self, start: int) -> None:
         """Drop the pairs behind `start`."""
-        kept = int(np.searchsorted(self.quotes, start))
+        kept = bisect_left(self._quotes, start)
         while self.pairs and self.pairs[-1][1] > kept:
             first, _ = self.pairs.pop()
             if first < kept:
