@@ -193,6 +193,125 @@ def test_records_stand_where_they_are_said_to_stand(values: list[Any], indent: i
     assert [r.number for r in found] == list(range(1, len(values) + 1))
 
 
+def outcome(data: bytes, **spec: Any) -> Any:
+    """Schema, rows and verdicts of a document; the code where it is refused."""
+    try:
+        rows, rejected, reader = read(data, **spec)
+    except BadInput as error:  # of several faults any may be told
+        return "no JSON" if error.code in ("truncated", "not_this_format") else error.code
+    verdicts = [(r.line, r.rule, r.column, r.byte_start, r.byte_end, r.raw) for r in rejected]
+    return dict(reader.schema), rows, verdicts
+
+
+def by_value(data: bytes, **spec: Any) -> Any:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(json_reader, "_by_line", lambda *_: None)
+        return outcome(data, **spec)
+
+
+_TOKENS = st.sampled_from(
+    [
+        b"1", b"-0", b"01", b"1.5", b"1.", b"1e400", b"9007199254740993", b"NaN", b"null", b"true", b'""', b'"a"', b'"a', b'"}"',
+        b'"]"', b'"["', b'"\\\\"', b'"\\\\\\""', b'"\\""', b'"\\ud800"', b'"\xc3\xa9"', b'"\xff"', b'"\n"', b'"\x00"', b"{}", b"[]",
+        b"[ ]", b"[1, 2]", b"[1 2]", b'{"k" : 1}', b'{"z":[{"a":1},{"b":2}]}', b'1,"a":2', b'1,"n":2.50', b"1}", b"1},{\"a\":2",
+        b"1 2", b"1\n", b"\t1", b"tr ue", b'"a" "b"', b"", b"\x0b1", b"{", b"[", b"]", b'"2026-01-02"', b"{]", b"[}",
+    ]
+)  # fmt: skip
+_FORMS = st.sampled_from([b'{"a":%s}', b'{ "a" : %s }', b'{\n\t"a": %s\n}', b'{"o":{"a":%s}}', b'{"b":"x y","a":%s}'])
+_LISTS = st.sampled_from(
+    [
+        b"[%s]",
+        b" [ %s ] ",
+        b"[%s",
+        b"[%s]]",
+        b"[%s],",
+        b"[\n%s,\n]",
+        b"[%s,{}]",
+        b"[{},%s,1]",
+        b"\xef\xbb\xbf[%s]",
+        b"[%s]\x00",
+    ]
+)
+_BETWEEN = st.sampled_from([b",", b", ", b",\n\t", b" , ", b"", b",,", b",null,", b" " * 80 + b",", b",\x0b"])
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(_TOKENS, min_size=1, max_size=6), _FORMS, _LISTS, _BETWEEN, st.booleans())
+def test_by_line_or_by_value_is_the_same(
+    tokens: list[bytes], form: bytes, around: bytes, between: bytes, within: bool
+) -> None:
+    records = [form % token for token in tokens]
+    data = around.replace(b"%s", between.join([form % b"1", *records]))
+    spec = {"records": "d.items"} if within else {}
+    data = b'{"x":"[","d":{"items":' + data + b"}}" if within else data
+    assert outcome(data, **spec) == by_value(data, **spec)
+
+
+def test_a_long_list_is_read_by_line_and_bad_records_keep_their_places() -> None:
+    records = [b'{"n": %d,\n "s": "x\\u00e9 y"}' % n for n in range(300)]
+    records[100], records[200] = b'{"n":1,\n"n":2}', b'{"n": "\xff"}'
+    data = b"[" + b" ,\n".join(records) + b"]"
+    rows, rejected, _ = read(data, sample_rows=20)
+    assert [(r["n"], r["s"], r["_line"]) for r in rows] == [
+        (n, "xé y", n + 1) for n in range(300) if n not in (100, 200)
+    ]
+    assert [(r.line, r.rule, r.raw) for r in rejected] == [
+        (101, "duplicate_key", records[100]),
+        (201, "encoding", records[200]),
+    ]
+    assert [data[r.byte_start : r.byte_end] for r in rejected] == [records[100], records[200]]
+
+
+@pytest.mark.parametrize(
+    ("late", "column", "dtype"),
+    [
+        (b'{"a":1,"new":[1]}', "new", pl.List(pl.Int64)),
+        (b'{"a":1.5}', "a", pl.Float64()),
+        (b'{"a":9223372036854775808}', "a", pl.Decimal(38, 0)),
+        (b'{"a":1,"t":"soon"}', "t", pl.String()),
+    ],
+)
+def test_what_only_a_late_record_shows_has_its_column(late: bytes, column: str, dtype: Any) -> None:
+    data = b"[" + b'{"a":1,"t":"2026-01-01"},' * 200 + late + b"]"
+    rows, rejected, reader = read(data, sample_rows=10)
+    assert (len(rows), rejected) == (201, [])
+    assert reader.schema[column] == dtype
+    assert "_extra" not in reader.schema
+
+
+@pytest.mark.parametrize("chunk", [1, 2, 3, 5, 8])
+def test_chunks_may_end_within_escapes(chunk: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("base_ops.worker.formats.json.structure._CHUNK_BYTES", chunk)
+    values = ["\\", '\\"', '"', "\\\\", '}],"', '\\\\"{[']
+    rows, rejected, _ = read(json.dumps([{"a": value} for value in values]).encode())
+    assert ([r["a"] for r in rows], rejected) == (values, [])
+
+
+def test_different_keys_without_end_are_refused() -> None:
+    for data in (
+        b"[" + b",".join(b'{"k%d":1}' % n for n in range(300)) + b"]",
+        b'[{"o":[{%s}]}]' % b",".join(b'"k%d":1' % n for n in range(300)),
+    ):
+        with pytest.raises(BadInput) as raised:
+            open_bytes(data, max_columns=200)
+        assert raised.value.code == "too_many_columns"
+
+
+def test_a_fault_far_behind_refuses_the_document() -> None:
+    good = b'[{"a":1}' + b',{"a":1}' * 3000
+    for tail, code in [
+        (b',{"a":01}]', "not_this_format"),
+        (b',{"a":', "truncated"),
+        (b"", "truncated"),
+        (b",]", "not_this_format"),
+    ]:
+        with pytest.raises(BadInput) as raised:
+            open_bytes(good + tail, sample_rows=10)
+        assert raised.value.code == code
+    deep = b',{"a":' + b"[" * 150 + b"]" * 150 + b"}]"
+    assert outcome(good + deep, sample_rows=10) == "too_deep"
+
+
 @pytest.mark.corpora
 @pytest.mark.parametrize(("kind", "count"), [("y", 95), ("n", 188), ("i", 35)])
 def test_json_test_suite(kind: str, count: int) -> None:

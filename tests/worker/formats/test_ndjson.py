@@ -13,13 +13,14 @@ import polars as pl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from polars.testing import assert_frame_equal
 
 from base_ops.core.errors import BadInput, ConfigError
 from base_ops.data_ingestion.specs import ColumnSpec, ReadSpec
 from base_ops.worker.engine.plan import POINTER, Reader, Rejected
 from base_ops.worker.formats.base import ByteSource
 from base_ops.worker.formats.ndjson import FORMAT
-from base_ops.worker.formats.records import lineparser, lines
+from base_ops.worker.formats.records import cutter, lineparser, lines
 
 
 def open_bytes(data: bytes, **spec: Any) -> Reader:
@@ -393,14 +394,53 @@ def test_what_was_written_is_read(records: list[dict[str, Any]]) -> None:
     st.lists(st.dictionaries(st.sampled_from("abcd"), _values, max_size=4), min_size=1, max_size=30), st.integers(1, 30)
 )
 def test_fast_and_exact_ways_agree_on_anything(records: list[dict[str, Any]], sample_rows: int) -> None:
-    data = "".join(as_json(r) + "\n" for r in records).encode()
-    fast = read(data, sample_rows=sample_rows)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(lineparser.LineParser, "_at_once", lambda *_, **__: None)
-        exact = read(data, sample_rows=sample_rows)
-    assert fast[0].equals(exact[0])
-    assert fast[1] == exact[1]
-    assert fast[0].height + len(fast[1]) == len(records)
+    agree("".join(as_json(r) + "\n" for r in records).encode(), sample_rows)
+
+
+def agree(data: bytes, sample_rows: int, **spec: Any) -> None:
+    """Whatever way lines are read, the rows and the verdicts are those of reading them one by one."""
+    ways = []
+    for worth, at_once in ((1, True), (1, False), (10**9, True), (10**9, False)):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(cutter, "_WORTH_LINES", worth)
+            patch.setattr(cutter, "_PART_BYTES", 64)
+            if not at_once:
+                patch.setattr(lineparser.LineParser, "_at_once", lambda *_, **__: None)
+            frame, rejected, reader = read(data, sample_rows=sample_rows, **spec)
+            findings = {f.code: f.data for f in reader.findings}
+            ways.append((frame, rejected, findings.get("new_fields")))
+    for way in ways[:-1]:
+        assert_frame_equal(way[0], ways[-1][0])
+        assert way[1:] == ways[-1][1:]
+    assert ways[0][0].height + len(ways[0][1]) == len([t for t in data.split(b"\n") if t.strip()])
+
+
+_TOKENS = st.sampled_from(
+    [
+        b"1", b"-1", b"0", b"-0", b"01", b"+1", b"1.5", b"-0.0", b".5", b"1.", b"1.e5", b"1e5", b"1E+2", b"1e400", b"-",
+        b"9007199254740993", b"9007199254740993.0", b"9223372036854775807", b"9223372036854775808", b"0x1F", b"1_0", b"inf",
+        b"NaN", b"-Infinity", b"nan", b"null", b"nul", b"true", b"false", b"True", b'""', b'"a"', b'"a', b'a"', b'"a"b"',
+        b'"}"', b'"},"', b'"\\""', b'"\\\\"', b'"\\\\""', b'"\\u0041"', b'"\\ud800"', b'"\\ud83d\\ude00"', b'"\\x"', b'"\xc3\xa9"',
+        b'"\xff"', b'"\x00"', b'"\t"', b'":"', b'"\\":"', b'","b":"', b"{}", b"[]", b"[1]", b'["a"]', b'["a":1]', b"[1,]", b"[[",
+        b'{"k":1}', b'{"k":"x"}', b'{"z":1}', b'1,"a":2', b'1,"b":2', b'1,"n":[1]', b'1,"n":2.50', b'1,"n":"x"', b'1,"n":null', b"1}", b'1}{"a":1',
+        b'1} {"a" :1', b" 1", b"1 ", b" 1 ", b"1 2", b"1\t", b"1\r", b"", b"1,", b"{", b"[", b'"2026-01-02"', b'"2026-01-02T03:04:05Z"',
+    ]
+)  # fmt: skip
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    st.lists(st.tuples(_TOKENS, _TOKENS), min_size=1, max_size=12),
+    st.sampled_from([b'{"a":%s,"b":%s}', b'{"a": %s, "b": %s}', b'{"o":{"a":%s},"b":%s}', b'{"b":%s,"o":{"p":{"a":%s}}}']),
+    st.sampled_from([(b'1', b'"x"'), (b'1.5', b'true'), (b'"2026-01-01"', b'[1]'), (b'"x"', b'["y"]')]),
+    st.sampled_from([b"\n", b"\r\n"]),
+    st.booleans(),
+)  # fmt: skip
+def test_every_way_gives_the_same_verdict_on_every_token(
+    pairs: list[tuple[bytes, bytes]], form: bytes, first: tuple[bytes, bytes], end: bytes, all_sampled: bool
+) -> None:
+    lines_ = [form % first, *(form % pair for pair in pairs), form % first]
+    agree(end.join(lines_), 100 if all_sampled else 1)
 
 
 @settings(max_examples=60, deadline=None)

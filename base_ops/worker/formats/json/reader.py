@@ -1,36 +1,39 @@
-"""JSON documents: RFC 8259 to the letter, read whole (100 MB at most), turned into rows record by record.
+"""JSON documents: RFC 8259 to the letter, read whole (100 MB at most).
 
 The records are the top-level list, or the list at ReadSpec.records, or the one value that is there. Without any
 object among them they are one column `value`. All records are looked at before the first row is made, so that every
 key has its column. A record with a duplicate key, half of a surrogate pair, or bytes that are not UTF-8 is refused and
 its neighbours are kept; what is not JSON refuses the document, wherever it stands.
+
+A list of objects is read as lines of JSON are (`lines.py`); everything else, and what proves to be no JSON, is walked
+value by value (`walk.py`), which also says what is wrong and where.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from itertools import islice
-from typing import Any
 
-import polars as pl
+import numpy as np
 
 from base_ops.core.errors import BadInput
 from base_ops.core.protocol import Finding
 from base_ops.data_ingestion.specs import ReadSpec
-from base_ops.worker.engine.plan import POINTER, Batch, Rejected
+from base_ops.worker.engine.plan import Batch, Reader
 from base_ops.worker.formats.base import ByteSource
-from base_ops.worker.formats.declared import BadRow, Columns
-from base_ops.worker.formats.records.document import Document, Record
-from base_ops.worker.formats.records.layout import Layout
-from base_ops.worker.formats.records.lines import RAW_BYTES, read_full
-from base_ops.worker.formats.records.shape import Shape
-from base_ops.worker.formats.records.values import BOM, Refused, kind_of, refuse_other_encodings
+from base_ops.worker.formats.json.lines import ObjectLines
+from base_ops.worker.formats.json.structure import NotPlain, ObjectList, TooDeep, object_list
+from base_ops.worker.formats.json.walk import Walked
+from base_ops.worker.formats.records.document import Document
+from base_ops.worker.formats.records.lines import read_full
+from base_ops.worker.formats.records.values import BOM, MAX_DEPTH, refuse_other_encodings
 
 MAX_BYTES = 100 << 20
 MAX_VALUES = 16_000_000
 """More commas and brackets than this are no data, but a document made to fill the memory."""
-_BATCH_ROWS = 1 << 16
+_PART_BYTES = 1 << 20
 _ESCAPE = "surrogateescape"
+_EXPLAINED = 1_000
+"""Values behind a place where something is wrong that are looked at to say what."""
 
 
 class JsonReader:
@@ -38,93 +41,52 @@ class JsonReader:
 
     def __init__(self, source: ByteSource, spec: ReadSpec) -> None:
         refuse_other_encodings(spec)
-        self._spec = spec
-        text, self._is_utf8 = _load(source)
-        self._document = Document(text, source.name, spec.records or "")
-        self._byte = _Bytes(text)
-        shape, self._has_objects = self._survey()
-        self._layout = Layout(shape, spec, open_ended=False)
-        self._columns = Columns(self._layout.schema, self._layout.columns)
-        self.schema = self._columns.schema
-        self.findings: list[Finding] = list(self._layout.findings)
-
-    def _survey(self) -> tuple[Shape, bool]:
-        """Shape of all usable records, and whether there are objects among them."""
-        objects, others, has_objects = Shape(), Shape(), False
-        for record in self._document.records():
-            is_object = isinstance(record.value, dict)
-            has_objects |= is_object
-            if self._fault(record) is None:
-                (objects if is_object else others).see(record.value if is_object else {"value": record.value})
-        return (objects, True) if has_objects else (others, False)
+        data = load(source)
+        text = data.decode(errors=_ESCAPE)  # other bytes than UTF-8 are escaped as lone surrogates
+        self._inner = _by_line(data, text, source.name, spec) or Walked(text, source.name, spec)
+        self.schema = self._inner.schema
+        self.findings: list[Finding] = self._inner.findings
 
     def batches(self) -> Iterator[Batch]:
-        records = self._document.records()
-        while chunk := list(islice(records, _BATCH_ROWS)):
-            yield self._batch(chunk)
-        self.findings += self._layout.late_findings()
-
-    def _batch(self, chunk: list[Record]) -> Batch:
-        refused: list[tuple[int, Refused | BadRow]] = []
-        good: list[tuple[int, dict[str, Any]]] = []
-        for index, record in enumerate(chunk):
-            if fault := self._fault(record):
-                refused.append((index, fault))
-            elif not self._has_objects:
-                good.append((index, {"value": record.value}))
-            elif isinstance(record.value, dict):
-                good.append((index, record.value))
-            else:
-                refused.append((index, Refused("not_an_object", f"expected an object, found {kind_of(record.value)}")))
-        rows = self._layout.rows(good)
-        pointers = [chunk[index].number for index in rows.kept]
-        frame, bad = self._columns.apply(rows.frame.with_columns(pl.Series(POINTER, pointers, pl.Int64)))
-        refused += rows.refused
-        refused += [(rows.kept[b.row], b) for b in bad]
-        rejected = [self._rejected(chunk[i], verdict) for i, verdict in sorted(refused, key=lambda pair: pair[0])]
-        return Batch(frame[[*self.schema, POINTER]], rejected)
-
-    def _fault(self, record: Record) -> Refused | None:
-        limit = self._spec.max_record_bytes
-        if record.end - record.start > limit:
-            return Refused("record_too_long", f"the record is longer than max_record_bytes={limit}")
-        if record.fault is None and not self._is_utf8 and not _is_text(self._document.text[record.start : record.end]):
-            return Refused("encoding", "the record holds bytes that are not UTF-8")
-        return record.fault
-
-    def _rejected(self, record: Record, verdict: Refused | BadRow) -> Rejected:
-        start = self._byte.position(record.start)
-        raw = self._document.text[record.start : min(record.end, record.start + RAW_BYTES)].encode(errors=_ESCAPE)
-        return Rejected(
-            line=record.number,
-            rule=verdict.rule,
-            reason=verdict.reason,
-            column=verdict.column,
-            byte_start=start,
-            byte_end=self._byte.position(record.end),
-            raw=raw[:RAW_BYTES],
-        )
+        return self._inner.batches()
 
 
-class _Bytes:
-    """Byte positions of characters, asked for in ascending order."""
+def _by_line(data: bytes, text: str, name: str, spec: ReadSpec) -> Reader | None:
+    """A reader of the objects of a list; None where that is not what the document holds."""
+    found: list[ObjectList] = []
 
-    def __init__(self, text: str) -> None:
-        self._text, self._is_ascii = text, text.isascii()
-        self._character, self._byte = 0, 0
+    def skip(start: int) -> int:
+        found.append(object_list(data, start if text.isascii() else len(text[:start].encode(errors=_ESCAPE))))
+        end = found[0].end
+        return end if text.isascii() else len(data[:end].decode(errors=_ESCAPE))
 
-    def position(self, character: int) -> int:
-        if self._is_ascii:
-            return character
-        if character < self._character:
-            self._character, self._byte = 0, 0
-        self._byte += len(self._text[self._character : character].encode(errors=_ESCAPE))
-        self._character = character
-        return self._byte
+    if not spec.records and not data.removeprefix(BOM).lstrip(b" \t\r\n").startswith(b"["):
+        return None  # one value that is no list
+    try:
+        for _ in Document(text, name, spec.records or "", skip).records():
+            return None
+        return ObjectLines(found[0], spec) if found and len(found[0]) else None
+    except NotPlain as verdict:
+        if verdict.at is not None and not spec.records:
+            _explain(data, text, name, verdict.at)
+        return None
+    except TooDeep as error:
+        line = data.count(b"\n", 0, error.args[0]) + 1
+        raise BadInput(
+            f"{name} is nested more than {MAX_DEPTH} levels deep", code="too_deep", where=f"{name}, line {line}"
+        ) from None
 
 
-def _load(source: ByteSource) -> tuple[str, bool]:
-    """The text of a document, and whether all of it is UTF-8 (other bytes are escaped as lone surrogates)."""
+def _explain(data: bytes, text: str, name: str, at: int) -> None:
+    """Raises BadInput where what follows byte `at`, the begin of a value, is no JSON: sooner than from the begin on."""
+    start = at if text.isascii() else len(data[:at].decode(errors=_ESCAPE))
+    for record in Document(text, name, "").resume(start):
+        if record.number == _EXPLAINED:
+            return
+
+
+def load(source: ByteSource) -> bytes:
+    """All bytes of a document. Raises BadInput: too_large, empty_object."""
     data = b""
     if source.size is None or source.size <= MAX_BYTES:
         with source.open() as file:
@@ -139,19 +101,9 @@ def _load(source: ByteSource) -> tuple[str, bool]:
         )
     if not data.removeprefix(BOM).strip(b" \t\r\n"):
         raise BadInput(f"{source.name} is empty", code="empty_object", where=source.name)
-    try:
-        return data.decode(), True
-    except UnicodeDecodeError:
-        return data.decode(errors=_ESCAPE), False
+    return data
 
 
 def _values(data: bytes) -> int:
-    return data.count(b",") + data.count(b"[") + data.count(b"{")
-
-
-def _is_text(text: str) -> bool:
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
+    parts = (np.frombuffer(data[at : at + _PART_BYTES], np.uint8) for at in range(0, len(data), _PART_BYTES))
+    return sum(int(np.count_nonzero(part == mark)) for part in parts for mark in b",[{")

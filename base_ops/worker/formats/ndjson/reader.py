@@ -10,21 +10,21 @@ sample did not reach the end. With declared columns other keys are not read, so 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import closing
 from typing import NoReturn
 
 import numpy as np
-import polars as pl
 from numpy.typing import NDArray
 
 from base_ops.core.errors import BadInput
 from base_ops.core.protocol import Finding
 from base_ops.data_ingestion.specs import ReadSpec
-from base_ops.worker.engine.plan import POINTER, Batch, Rejected
+from base_ops.worker.engine.plan import Batch, Rejected
 from base_ops.worker.formats.base import ByteSource
 from base_ops.worker.formats.declared import Columns
 from base_ops.worker.formats.records.layout import Layout
-from base_ops.worker.formats.records.lineparser import LineParser
 from base_ops.worker.formats.records.lines import BLOCK_BYTES, Lines, blocks
+from base_ops.worker.formats.records.parsers import PARSERS, LineParsers
 from base_ops.worker.formats.records.shape import Shape
 from base_ops.worker.formats.records.values import BOM, IS_JSON, LineDecoder, Refused, refuse_other_encodings
 
@@ -40,10 +40,10 @@ class NdjsonReader:
         refuse_other_encodings(spec)
         self._source, self._spec = source, spec
         shape, is_whole = self._sample()
-        self._layout = Layout(shape, spec, open_ended=not is_whole)
-        self._columns = Columns(self._layout.schema, self._layout.columns)
+        self._layouts = [Layout(shape, spec, open_ended=not is_whole) for _ in range(PARSERS)]
+        self._columns = Columns(self._layouts[0].schema, self._layouts[0].columns)
         self.schema = self._columns.schema
-        self.findings: list[Finding] = list(self._layout.findings)
+        self.findings: list[Finding] = list(self._layouts[0].findings)
 
     def _sample(self) -> tuple[Shape, bool]:
         """Shape of the first records, and whether there are no others."""
@@ -85,21 +85,10 @@ class NdjsonReader:
     # -- all of it
 
     def batches(self) -> Iterator[Batch]:
-        parser = LineParser(self._layout, self._spec.max_record_bytes)
-        for lines in self._blocks(BLOCK_BYTES):
-            if isinstance(lines, Lines):
-                yield self._batch(parser, lines)
-            else:
-                yield Batch(pl.DataFrame(schema={**self.schema, POINTER: pl.Int64}), [lines])
-        self.findings += self._layout.late_findings()
-
-    def _batch(self, parser: LineParser, lines: Lines) -> Batch:
-        parsed = parser.parse(lines)
-        frame, kept = parsed.rows(self._layout)
-        rows = lines.pick(kept)
-        frame, bad = self._columns.apply(frame.with_columns(pl.Series(POINTER, rows.numbers, pl.Int64)))
-        rejected = parsed.rejected + [rows.rejected(b.row, b.rule, b.reason, b.column) for b in bad]
-        return Batch(frame[[*self.schema, POINTER]], sorted(rejected, key=lambda r: r.line))
+        parsers = LineParsers(self._layouts, self._columns, self._spec.max_record_bytes)
+        with closing(parsers.batches(self._blocks(BLOCK_BYTES))) as batches:
+            yield from batches
+        self.findings += self._layouts[0].late_findings(self._layouts[1:])
 
     def _blocks(self, block_bytes: int) -> Iterator[Lines | Rejected]:
         """Blocks of the lines that are records: without byte order mark, blank lines, comments, skipped lines."""
@@ -119,7 +108,8 @@ class NdjsonReader:
         if self._spec.skip_lines:
             keep &= lines.numbers > self._spec.skip_lines
         comment = self._spec.comment.encode() if self._spec.comment else None
-        first = np.frombuffer(lines.data + b"\n", np.uint8)[lines.starts]
+        data = np.frombuffer(lines.data, np.uint8)
+        first = data[np.minimum(lines.starts, len(data) - 1)]  # a last line may be empty: it is not kept
         for index in np.flatnonzero(keep & (first != _OPEN)).tolist():
             text = lines[index]
             keep[index] = bool(text.strip(b" \t\r")) and not (comment and text.startswith(comment))

@@ -9,7 +9,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from base_ops.worker.formats.records.values import FloatText, IntText, Refused, kind_of, to_json
+from base_ops.worker.formats.records.values import FloatText, IntText, Refused, SpecialFloat, kind_of, to_json
 
 Cast = Callable[[Any], Any]
 
@@ -30,6 +30,8 @@ def caster(type: pa.DataType, notes: Notes) -> Cast:
         return _text(notes)
     if pa.types.is_boolean(type):
         return _boolean
+    if pa.types.is_large_binary(type):
+        return _bytes
     if pa.types.is_integer(type):
         return _integer(type.bit_width)
     if pa.types.is_floating(type):
@@ -52,7 +54,7 @@ def _text(notes: Notes) -> Cast:
         if type(value) is str:
             return value
         notes.texts += 1
-        return to_json(value)
+        return str(value) if type(value) is SpecialFloat else to_json(value)
 
     return cast
 
@@ -61,6 +63,12 @@ def _boolean(value: Any) -> bool:
     if value is not True and value is not False:
         raise _wrong(value, "a boolean")
     return bool(value)
+
+
+def _bytes(value: Any) -> bytes:
+    if type(value) is not bytes:
+        raise _wrong(value, "bytes")
+    return value
 
 
 def _integer(bits: int) -> Cast:
@@ -79,6 +87,8 @@ def _integer(bits: int) -> Cast:
 
 
 def _float(value: Any) -> float:
+    if type(value) is SpecialFloat:
+        return float(value)
     if type(value) is not FloatText and type(value) is not IntText:
         raise _wrong(value, "a number")
     number = float(value)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
@@ -26,9 +26,15 @@ class Record:
 
 
 class Document:
-    """The text of a document named `name`; its records lie at `path`, e.g. data.items ('' = at the top)."""
+    """The text of a document named `name`; its records lie at `path`, e.g. data.items ('' = at the top).
 
-    def __init__(self, text: str, name: str, path: str) -> None:
+    Args:
+        skip_list: is asked where the list of records that begins at a character ends, and has it passed over: its
+            records are not yielded then.
+    """
+
+    def __init__(self, text: str, name: str, path: str, skip_list: Callable[[int], int] | None = None) -> None:
+        self._skip_list = skip_list
         self.text = text
         self._name = name
         self._path = path.split(".") if path else []
@@ -45,18 +51,24 @@ class Document:
         if self._skip(end) != len(self.text):
             self._refuse("more text after the end", end)
 
+    def resume(self, at: int) -> Iterator[Record]:
+        """The records from the one on that begins at `at`, of a list at the top (numbered from 1); as `records`."""
+        end = yield from self._elements(at - 1, at)
+        if self._skip(end) != len(self.text):
+            self._refuse("more text after the end", end)
+
     def _walk(self, start: int, path: list[str]) -> _Walk:
         if path:
             return (yield from self._member(start, path))
         if self.text[start : start + 1] == "[":
-            return (yield from self._elements(start))
+            return self._skip_list(start) if self._skip_list else (yield from self._elements(start))
         value, end, fault = self._value(start)
         if value is not None or not self._path:  # a null in place of the list holds no records
             yield Record(1, value, start, end, fault)
         return end
 
-    def _elements(self, start: int) -> _Walk:
-        at, number = self._skip(start + 1), 0
+    def _elements(self, start: int, first: int | None = None) -> _Walk:
+        at, number = first or self._skip(start + 1), 0
         if self.text[at : at + 1] == "]":
             return at + 1
         while True:

@@ -27,7 +27,7 @@ from base_ops.worker.types import dtype_of
 
 EXTRA = "_extra"
 """String column that holds, as JSON text, the keys of a record that the sample did not show."""
-MAX_COLUMNS = 10_000
+_EXACT_IN_FLOAT = float(1 << 53)
 
 
 @dataclass
@@ -62,6 +62,7 @@ class Layout:
 
     def __init__(self, shape: Shape, spec: ReadSpec, *, open_ended: bool) -> None:
         flatten = spec.nested == "flatten"
+        _refuse_many(shape, spec.max_columns)
         self.findings: list[Finding] = []
         self.notes = Notes()
         self.extra_records = 0
@@ -92,6 +93,14 @@ class Layout:
         if mixed:
             message = f"no single type holds all values of {', '.join(mixed[:20])}: they are kept as JSON text"
             self.findings.append(Finding(code="mixed_columns", message=message, data={"columns": list(mixed[:100])}))
+
+    def place_of(self, path: tuple[str, ...]) -> int | dict[str, Any] | None:
+        """Index of the column that a key's values fill; the keys below it if they fill several; None: none."""
+        place: Any = self._tree
+        for key in path:
+            place = place.get(key) if isinstance(place, dict) else None
+        index: int | dict[str, Any] | None = place[0] if isinstance(place, tuple) else place
+        return index
 
     # -- from the columnar parser
 
@@ -165,16 +174,32 @@ class Layout:
         return unknown
 
     def _extra(self, unknown: dict[str, Any]) -> str:
-        self.extra_records += 1
-        if len(self.extra_keys) < 100:
-            self.extra_keys.update(dict.fromkeys(unknown))
+        self.note_extra(unknown, 1)
         return to_json(unknown)
 
-    def late_findings(self) -> list[Finding]:
-        """What reading met beyond the sample; to be asked for when all batches are read."""
+    def note_extra(self, keys: Iterable[str], records: int) -> None:
+        """That `records` records hold `keys`, which the sample did not show."""
+        self.extra_records += records
+        if len(self.extra_keys) < 100:
+            self.extra_keys.update(dict.fromkeys(keys))
+
+    def _absorb(self, other: Layout) -> None:
+        """Take over what another layout of the same columns met."""
+        self.note_extra(other.extra_keys, other.extra_records)
+        self.unread += other.unread
+        self.notes.texts += other.notes.texts
+
+    def late_findings(self, others: Iterable[Layout] = ()) -> list[Finding]:
+        """What reading met beyond the sample; to be asked for when all batches are read.
+
+        Args:
+            others: layouts of the same columns, through which other rows were read.
+        """
+        for other in others:
+            self._absorb(other)
         found = []
         if self.extra_records:
-            keys = list(self.extra_keys)
+            keys = sorted(self.extra_keys)
             found.append(
                 Finding(
                     code="new_fields",
@@ -198,6 +223,19 @@ class Layout:
         return found
 
 
+def floats_are_exact(column: pa.ChunkedArray | pa.Array) -> bool:
+    """No NaN or infinity, and nothing so large that an integer may have been rounded."""
+    if pa.types.is_floating(column.type):
+        bounds = pc.min_max(column).as_py()
+        finite = pc.all(pc.is_finite(column)).as_py()
+        return finite is not False and -_EXACT_IN_FLOAT < (bounds["min"] or 0) <= (bounds["max"] or 0) < _EXACT_IN_FLOAT
+    if pa.types.is_struct(column.type):
+        return all(floats_are_exact(pc.struct_field(column, [i])) for i in range(column.type.num_fields))
+    if pa.types.is_list(column.type):
+        return floats_are_exact(pc.list_flatten(column))
+    return True
+
+
 def _cell(cast: Cast, value: Any, column: str) -> Any:
     try:
         return cast(value)
@@ -217,16 +255,28 @@ def _unknown(record: dict[str, Any], tree: dict[str, Any]) -> dict[str, Any]:
     return unknown
 
 
+def _refuse_many(shape: Shape, limit: int) -> None:
+    """Raises BadInput where the records hold more keys, at all levels together, than there may be columns."""
+    keys, stack = 0, [shape]
+    while stack:
+        at = stack.pop()
+        keys += len(at.fields)
+        stack += at.fields.values()
+        stack += [at.item] if at.item is not None else []
+    if keys > limit:
+        raise BadInput(
+            "The records hold too many different keys",
+            code="too_many_columns",
+            expected=f"at most {limit:,}",
+            found=f"{keys:,}",
+            todo="keys that are values belong into a list; or raise read.max_columns",
+        )
+
+
 def _leaves(shape: Shape, flatten: bool, findings: list[Finding]) -> list[Leaf]:
     found: list[Leaf] = []
     taken = {"", POINTER, EXTRA}
     for path, leaf in leaves(shape, flatten):
-        if len(found) == MAX_COLUMNS:
-            raise BadInput(
-                f"The records hold more than {MAX_COLUMNS} different keys",
-                code="too_many_columns",
-                todo="name the wanted ones in columns, or use nested: keep",
-            )
         name = ".".join(path)
         free = free_name(name, taken)
         if free != name:
@@ -280,7 +330,7 @@ def _refuse_overlap(paths: Sequence[tuple[str, ...]]) -> None:
 
 def _retyped(leaf: Leaf, spec: ColumnSpec) -> Leaf:
     """The leaf with the declared type where JSON values go into it exactly; else as text, which is parsed later."""
-    if spec.type is None:
+    if spec.type is None or pa.types.is_large_binary(leaf.type):
         return leaf
     declared = dtype_of(spec.type)
     same = _is_number(leaf.type) if declared.is_numeric() else pa.types.is_boolean(leaf.type)

@@ -15,19 +15,20 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.json as pj
 from numpy.typing import NDArray
 
 from base_ops.worker.engine.plan import Rejected
-from base_ops.worker.formats.records.layout import Layout
+from base_ops.worker.formats.records.cutter import Cutter
+from base_ops.worker.formats.records.layout import Layout, floats_are_exact
 from base_ops.worker.formats.records.lines import Lines, too_long
 from base_ops.worker.formats.records.values import LineDecoder, Refused
 
 _SPLIT = 8
 _FEW_LINES = 1024
 _MANY_LINES = 8192
-_EXACT_IN_FLOAT = float(1 << 53)
+_MANY_TEMPLATES = 8
+"""With more of them Arrow's parser is faster, if it can parse the lines at once."""
 _NOT_A_NUMBER = re.compile(rb"[:,\[\s]-?(?:NaN|Inf)")
 _OPEN, _CLOSE, _RETURN = b"{}\r"
 
@@ -41,17 +42,24 @@ class Parsed:
     rejected: list[Rejected] = field(default_factory=list)
     tables: list[pa.Table] = field(default_factory=list)
     """Not yet frames: small tables are cheaper put together first."""
+    table_rows: list[NDArray[np.int64]] = field(default_factory=list)
     special: int = 0
     """Lines that could not be parsed at once."""
 
     def rows(self, layout: Layout) -> tuple[pl.DataFrame, NDArray[np.int64]]:
         self.flush(layout)
-        return pl.concat(self.frames, rechunk=False), np.concatenate(self.kept)
+        frame, kept = pl.concat(self.frames, rechunk=False), np.concatenate(self.kept)
+        if (kept[1:] > kept[:-1]).all():
+            return frame, kept
+        order = np.argsort(kept)
+        return frame[order], kept[order]
 
     def flush(self, layout: Layout) -> None:
         if self.tables:
             self.frames.append(layout.unnest(pa.concat_tables(self.tables)))
+            self.kept.append(np.concatenate(self.table_rows))
             self.tables.clear()
+            self.table_rows.clear()
 
 
 class LineParser:
@@ -61,31 +69,58 @@ class LineParser:
         self._layout = layout
         self._max_record_bytes = max_record_bytes
         self._decoder = LineDecoder(max_record_bytes)
-        self._expects_clean = layout.fast_schema is not None
-        """Whether most lines of the last block were clean: else parsing at once is not tried again."""
+        self._cutter = Cutter(layout, max_record_bytes)
+        self._cuts = self._parses = True
+        """Whether blocks are cut by templates first, and whether the other lines are parsed at once."""
 
     def parse(self, lines: Lines) -> Parsed:
         """Rows of a block of lines; every line is either a row or refused."""
         parsed = Parsed()
-        if self._expects_clean:
-            self._parse(lines, parsed, 0)
+        odd = self._cut(lines, parsed) if self._cuts else np.arange(len(lines))
+        left = lines.pick(odd) if len(odd) < len(lines) else lines
+        if self._parses and self._layout.fast_schema is not None:
+            self._parse(left, parsed, odd)
         else:
-            for begin in range(0, len(lines), _MANY_LINES):
-                self._one_by_one(lines.pick(slice(begin, begin + _MANY_LINES)), parsed, begin)
-        self._expects_clean = self._layout.fast_schema is not None and parsed.special < len(lines) / 2
+            for begin in range(0, len(left), _MANY_LINES):
+                part = slice(begin, begin + _MANY_LINES)
+                self._one_by_one(left.pick(part), parsed, odd[part])
+        if not parsed.frames and not parsed.tables:
+            self._one_by_one(left, parsed, odd)
+        if len(lines) > _FEW_LINES:
+            self._learn(len(lines), len(odd), parsed.special)
         return parsed
 
-    def _parse(self, lines: Lines, parsed: Parsed, start: int) -> None:
+    def _learn(self, lines: int, odd: int, special: int) -> None:
+        """What to do with the next block, by what became of this one."""
+        if special > lines / 20:  # decoding one by one costs most: whatever spares some of it is worth while
+            self._parses = self._parses and special < odd / 2
+            self._cuts = True
+        elif self._layout.fast_schema is not None and (odd > lines / 2 or self._cutter.templates > _MANY_TEMPLATES):
+            self._cuts = False
+
+    def _cut(self, lines: Lines, parsed: Parsed) -> NDArray[np.int64]:
+        """Take the lines that are alike; returns the positions of the others."""
+        text = lines.joined()
+        whole = lines if text is lines.data else Lines.of(text, 1, 0)
+        cuts, odd = self._cutter.cut(whole, is_utf8=_is_utf8(text))
+        parsed.frames += [cut.frame for cut in cuts]
+        parsed.kept += [cut.rows for cut in cuts]
+        return odd
+
+    def _parse(self, lines: Lines, parsed: Parsed, positions: NDArray[np.int64]) -> None:
+        if len(lines) == 0:
+            return
         table = self._at_once(lines, keeps_unknown=not self._layout.ignores_unknown)
         if table is not None:
             parsed.tables.append(table)
-            parsed.kept.append(np.arange(start, start + len(lines)))
+            parsed.table_rows.append(positions)
         elif len(lines) > _FEW_LINES:
             step = -(-len(lines) // _SPLIT)
             for begin in range(0, len(lines), step):
-                self._parse(lines.pick(slice(begin, begin + step)), parsed, start + begin)
+                part = slice(begin, begin + step)
+                self._parse(lines.pick(part), parsed, positions[part])
         else:
-            self._one_by_one(lines, parsed, start)
+            self._one_by_one(lines, parsed, positions)
 
     def _at_once(self, lines: Lines, keeps_unknown: bool) -> pa.Table | None:
         """The lines as a table of the layout's fast schema; None where some line needs a closer look.
@@ -114,10 +149,10 @@ class LineParser:
             )
         except pa.ArrowException:
             return None
-        is_exact = table.num_rows == len(lines) and all(_floats_are_exact(c) for c in table.columns)
+        is_exact = table.num_rows == len(lines) and all(floats_are_exact(c) for c in table.columns)
         return table if is_exact else None
 
-    def _one_by_one(self, lines: Lines, parsed: Parsed, start: int) -> None:
+    def _one_by_one(self, lines: Lines, parsed: Parsed, positions: NDArray[np.int64]) -> None:
         records: list[tuple[int, dict[str, Any]]] = []
         rejected: list[Rejected] = []
         for index in range(len(lines)):
@@ -128,7 +163,7 @@ class LineParser:
         frame, kept = self._columns_of(lines, records, rejected)
         parsed.flush(self._layout)
         parsed.frames.append(frame)
-        parsed.kept.append(kept + start)
+        parsed.kept.append(positions[kept])
         parsed.rejected += rejected
         parsed.special += len(lines)
 
@@ -174,17 +209,4 @@ def _is_utf8(text: bytes) -> bool:
         array.validate(full=True)
     except pa.ArrowInvalid:
         return False
-    return True
-
-
-def _floats_are_exact(column: pa.ChunkedArray | pa.Array) -> bool:
-    """No NaN or infinity, and nothing so large that an integer may have been rounded."""
-    if pa.types.is_floating(column.type):
-        bounds = pc.min_max(column).as_py()
-        finite = pc.all(pc.is_finite(column)).as_py()
-        return finite is not False and -_EXACT_IN_FLOAT < (bounds["min"] or 0) <= (bounds["max"] or 0) < _EXACT_IN_FLOAT
-    if pa.types.is_struct(column.type):
-        return all(_floats_are_exact(pc.struct_field(column, [i])) for i in range(column.type.num_fields))
-    if pa.types.is_list(column.type):
-        return _floats_are_exact(pc.list_flatten(column))
     return True

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, BinaryIO
@@ -11,9 +13,10 @@ from numpy.typing import NDArray
 
 from base_ops.worker.engine.plan import Rejected
 
-BLOCK_BYTES = 16 << 20
+BLOCK_BYTES = 8 << 20
 RAW_BYTES = 4096
 _NEWLINE = 10
+_PROBE_BYTES = 1 << 15
 
 
 @dataclass(frozen=True)
@@ -71,7 +74,7 @@ def blocks(file: BinaryIO, max_record_bytes: int, block_bytes: int = BLOCK_BYTES
     A line without end in sight is not kept: after `max_record_bytes` and a block it is refused and skipped.
     """
     rest, number, offset = b"", 1, 0
-    while part := read_full(file, block_bytes):
+    while part := read_full(file, _whole_lines(file, block_bytes)):
         data = rest + part
         cut = data.rfind(b"\n") + 1
         rest = data[cut:]
@@ -99,6 +102,15 @@ def read_full(file: BinaryIO, size: int) -> bytes:
         parts.append(part)
         left -= len(part)
     return parts[0] if len(parts) == 1 else b"".join(parts)
+
+
+def _whole_lines(file: BinaryIO, size: int) -> int:
+    """Bytes to read, `size` at most, so that a block of a plain file ends with a line: it need not be copied then."""
+    if size <= _PROBE_BYTES or not isinstance(file, io.FileIO):
+        return size
+    tail = os.pread(file.fileno(), _PROBE_BYTES, file.tell() + size - _PROBE_BYTES)
+    end = tail.rfind(b"\n") + 1
+    return size - _PROBE_BYTES + end if end and len(tail) == _PROBE_BYTES else size
 
 
 def _skip_line(file: BinaryIO, block_bytes: int) -> tuple[int, bytes]:

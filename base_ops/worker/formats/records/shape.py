@@ -9,17 +9,19 @@ from typing import Any
 
 import pyarrow as pa
 
-from base_ops.worker.formats.records.values import FloatText, IntText
+from base_ops.worker.formats.records.values import FloatText, IntText, SpecialFloat
 
-_NULL, _BOOLEAN, _INT, _FLOAT, _STRING, _OBJECT, _ARRAY = range(7)
+_NULL, _BOOLEAN, _INT, _FLOAT, _STRING, _OBJECT, _ARRAY, _BYTES = range(8)
 _KINDS: dict[type, int] = {
     type(None): _NULL,
     bool: _BOOLEAN,
     IntText: _INT,
     FloatText: _FLOAT,
+    SpecialFloat: _FLOAT,
     str: _STRING,
     dict: _OBJECT,
     list: _ARRAY,
+    bytes: _BYTES,
 }
 _STAMP = re.compile(
     r"([12]\d{3})-\d\d-\d\d"
@@ -69,7 +71,7 @@ class Shape:
     __slots__ = ("beyond_int64", "counts", "fields", "huge", "item", "stamps", "wide")
 
     def __init__(self) -> None:
-        self.counts = [0] * 7
+        self.counts = [0] * 8
         self.fields: dict[str, Shape] = {}
         self.item: Shape | None = None
         self.beyond_int64 = False
@@ -109,6 +111,13 @@ class Shape:
         self.wide += int(float(number)) != number
         self.beyond_int64 |= not -(1 << 63) <= number < 1 << 63
 
+    def weigh(self, factor: int) -> None:
+        """Take all that was seen for as many values `factor` times over: it stands for a larger number of records."""
+        self.counts = [factor * count for count in self.counts]
+        self.huge, self.wide = factor * self.huge, factor * self.wide
+        for child in [*self.fields.values(), *([self.item] if self.item else [])]:
+            child.weigh(factor)
+
     @property
     def values(self) -> int:
         """Values that are not null."""
@@ -140,6 +149,8 @@ class Shape:
             return pa.string()
         if self._is(_BOOLEAN):
             return pa.bool_()
+        if self._is(_BYTES):
+            return pa.large_binary()
         if self.counts[_FLOAT] == 0 and self._is(_INT, but=self.huge):
             return pa.decimal128(38, 0) if self.beyond_int64 else pa.int64()
         if self.counts[_FLOAT] and self._is(_INT, _FLOAT, but=self.wide):

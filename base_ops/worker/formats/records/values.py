@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import re
 from typing import Any, NoReturn
@@ -28,6 +29,12 @@ class IntText(str):
 
 class FloatText(str):
     """The text of a JSON number with a fraction or an exponent."""
+
+    __slots__ = ()
+
+
+class SpecialFloat(FloatText):
+    """`inf`, `-inf` or `nan`, of formats that have them; JSON has not."""
 
     __slots__ = ()
 
@@ -128,10 +135,14 @@ def depth(value: Any) -> int:
 
 
 def to_json(value: Any) -> str:
-    """The compact JSON text of a decoded value; numbers as they were written."""
+    """The compact JSON text of a decoded value; numbers as they were written, those that JSON has not as strings."""
     kind = type(value)
     if kind is IntText or kind is FloatText:
         return str(value)
+    if kind is SpecialFloat:
+        return f'"{value}"'
+    if kind is bytes:  # of formats that have them
+        return f'{{"base64":"{base64.b64encode(value).decode()}"}}'
     if kind is str:
         return _quoted(value)
     if kind is dict:
@@ -145,7 +156,7 @@ def kind_of(value: Any) -> str:
     """The JSON name of a value's kind, for messages."""
     if isinstance(value, IntText | FloatText):
         return "number"
-    names: dict[type, str] = {str: "string", bool: "boolean", dict: "object", list: "array"}
+    names: dict[type, str] = {str: "string", bytes: "bytes", bool: "boolean", dict: "object", list: "array"}
     return names.get(type(value), "null")
 
 
