@@ -1,0 +1,111 @@
+"""Opens a workbook: its sheets, what its number formats mean, and its shared texts."""
+
+from __future__ import annotations
+
+from functools import cache, lru_cache
+from typing import Any
+
+import polars as pl
+
+from base_ops.core.errors import BadInput
+from base_ops.data_ingestion.specs import ReadSpec
+from base_ops.worker.formats.base import ByteSource
+from base_ops.worker.formats.office.cells import Kind
+from base_ops.worker.formats.office.package import Package, damaged, local_name
+from base_ops.worker.formats.office.sheets import SheetsReader
+from base_ops.worker.formats.xlsx.scan import KindOf
+from base_ops.worker.formats.xlsx.stream import XlsxSheet, shared_texts
+from base_ops.worker.formats.xlsx.styles import kind_of_format
+
+MAX_BYTES = 100 << 20
+MAX_SHEETS = 50
+_TYPES = {
+    "s": Kind.SHARED,
+    "str": Kind.TEXT,
+    "inlineStr": Kind.TEXT,
+    "b": Kind.BOOLEAN,
+    "e": Kind.ERROR,
+    "d": Kind.ISO,
+}
+
+
+def open_workbook(source: ByteSource, spec: ReadSpec) -> SheetsReader:
+    """Raises: BadInput where the object is no workbook, is damaged, or holds what is refused."""
+    options = spec.workbook
+    package = Package(
+        source,
+        spec,
+        max_bytes=options.max_bytes or MAX_BYTES,
+        allow_macros=options.allow_macros,
+        allow_links=options.allow_external_links,
+    )
+    main = _main_part(package)
+    workbook, relations = package.xml(main), package.relations(main)
+    parts = {r.type: r.target for r in relations.values() if not r.is_external and r.target in package}
+    kind_of = _kinds(package.xml(parts["styles"]) if "styles" in parts else [])
+
+    @cache
+    def texts() -> pl.Series:
+        part = parts.get("sharedStrings")
+        return shared_texts(package, part) if part is not None else pl.Series("", [], pl.String)
+
+    texts()
+    sheets = []
+    is_1904 = False
+    for element in workbook.iter():
+        if local_name(element) == "workbookPr":
+            is_1904 = element.get("date1904") in ("1", "true")
+        if local_name(element) != "sheet":
+            continue
+        title = element.get("name", "")
+        relation = relations.get(next((v for k, v in element.attrib.items() if k.endswith("}id")), ""))
+        if relation is None or relation.is_external or relation.target not in package:
+            damaged(package.name, f"sheet {title!r} is not in the package")
+        if relation.type == "worksheet":  # others are charts, dialogs and macro sheets
+            is_hidden = element.get("state", "visible") != "visible"
+            sheets.append(XlsxSheet(title, relation.target, package, kind_of, texts, is_hidden=is_hidden))
+    if len(sheets) > MAX_SHEETS:
+        raise BadInput(
+            f"{package.name} has {len(sheets)} sheets",
+            code="too_many_sheets",
+            where=package.name,
+            expected=f"at most {MAX_SHEETS}",
+        )
+    reader = SheetsReader(package.name, sheets, spec, is_1904=is_1904)
+    reader.findings[:0] = package.findings
+    return reader
+
+
+def _main_part(package: Package) -> str:
+    main = package.main_part("xl/workbook.xml")
+    if main.lower().endswith(".bin"):
+        raise BadInput(
+            f"{package.name} is a binary workbook (XLSB)",
+            code="unsupported",
+            where=package.name,
+            todo="have it saved as XLSX",
+        )
+    if not main.lower().startswith("xl/"):
+        raise BadInput(f"{package.name} is no workbook", code="not_this_format", where=package.name, found=main)
+    return main
+
+
+def _kinds(styles: Any) -> KindOf:
+    """What cells are by their type and style."""
+    codes: dict[str, str] = {}
+    kinds: list[Kind] = []
+    for group in styles:
+        if local_name(group) == "numFmts":
+            codes = {f.get("numFmtId", ""): f.get("formatCode", "") for f in group if local_name(f) == "numFmt"}
+    for group in styles:
+        if local_name(group) == "cellXfs":
+            numbers = [f.get("numFmtId", "0") for f in group if local_name(f) == "xf"]
+            kinds = [kind_of_format(int(n) if n.isdigit() else 0, codes.get(n)) for n in numbers]
+
+    @lru_cache(maxsize=1 << 14)
+    def kind_of(type: str, style: int) -> Kind:
+        if type == "n":
+            return kinds[style] if style < len(kinds) else Kind.NUMBER
+        return _TYPES.get(type, Kind.DAMAGED)
+
+    return kind_of

@@ -1,0 +1,41 @@
+"""What a number format says a number is (ECMA-376 part 1, §18.8.30 and §18.8.31)."""
+
+from __future__ import annotations
+
+import re
+
+from base_ops.worker.formats.office.cells import Kind
+
+_LITERAL = re.compile(r'"[^"]*"|\\.|_.|\*.|\[(?!h+\]|m+\]|s+\])[^\]]*\]', re.S)
+_ELAPSED = re.compile(r"\[(h+|m+|s+)\]")
+_CLOCK = re.compile(r"am/pm|a/p|上午/下午")
+_BUILT_IN = {
+    **dict.fromkeys((2, 4, 7, 8, 9, 10, 11, 12, 13, 39, 40, 43, 44, 48), Kind.FRACTION),
+    **dict.fromkeys((14, 15, 16, 17, *range(27, 32), 36, *range(50, 55), 57, 58), Kind.DATE),
+    **dict.fromkeys((18, 19, 20, 21, 32, 33, 34, 35, 45, 47, 55, 56), Kind.TIME),
+    22: Kind.STAMP,
+    46: Kind.SPAN,
+}
+
+
+def kind_of_format(number: int, code: str | None) -> Kind:
+    """Kind of a number by its format: a built-in one by number, any other by its code."""
+    return _BUILT_IN.get(number, Kind.NUMBER) if code is None else kind_of_code(code)
+
+
+def kind_of_code(code: str) -> Kind:
+    """Kind of a number by the first section of a format code."""
+    text = _LITERAL.sub("", code.lower()).split(";", 1)[0]
+    if "general" in text or text.strip() == "@":
+        return Kind.NUMBER
+    if _ELAPSED.search(text):
+        return Kind.SPAN
+    has_clock = bool(_CLOCK.search(text))
+    text = _CLOCK.sub("", text)
+    has_time = has_clock or "h" in text or "s" in text
+    has_date = "y" in text or "d" in text or "g" in text or (not has_time and "m" in text)
+    if has_date:
+        return Kind.STAMP if has_time else Kind.DATE
+    if has_time:
+        return Kind.TIME
+    return Kind.FRACTION if re.search(r"[.%/]|e[+-]", text) else Kind.NUMBER

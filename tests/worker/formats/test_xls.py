@@ -1,0 +1,166 @@
+"""XLS: stored values as they are, as of XLSX; whatever xlrd stumbles over is a refusal."""
+
+from __future__ import annotations
+
+import io
+import math
+import struct
+from collections.abc import Callable
+from datetime import date, datetime, time
+from typing import Any
+
+import polars as pl
+import pytest
+import xlwt
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from office_kit import codes, mutated, open_bytes, refusal, rows_of, survives
+
+from base_ops.worker.engine.plan import Reader, Rejected
+from base_ops.worker.formats.xls import FORMAT
+
+
+def book(*rows: list[Any], change: Callable[[xlwt.Workbook, Any], None] | None = None, **styles: str) -> bytes:
+    """A workbook; `styles` are number formats of columns by letter."""
+    workbook = xlwt.Workbook(encoding="utf-8")
+    sheet = workbook.add_sheet("Data")
+    for number, row in enumerate(rows):
+        for place, value in enumerate(row):
+            code = styles.get(chr(65 + place)) if number else None
+            style = xlwt.easyxf(num_format_str=code) if code else xlwt.Style.default_style
+            if value is not None:
+                sheet.write(number, place, value, style)
+    if change is not None:
+        change(workbook, sheet)
+    file = io.BytesIO()
+    workbook.save(file)
+    return file.getvalue()
+
+
+def opened(data: bytes, **spec: Any) -> Reader:
+    return open_bytes(FORMAT, data, "book.xls", **spec)
+
+
+def read(data: bytes, **spec: Any) -> tuple[pl.DataFrame, list[Rejected]]:
+    return rows_of(opened(data, **spec))
+
+
+@pytest.mark.parametrize(
+    ("values", "code", "dtype"),
+    [
+        ([1, 2, -3], None, pl.Int64),
+        ([1.5, 1e300, -0.25, 5], None, pl.Float64),
+        ([1, 2], "0.00", pl.Float64),
+        ([True, False], None, pl.Boolean),
+        (["a", "007", "é😀"], None, pl.String),
+        ([date(2024, 2, 29), date(1900, 1, 1)], "YYYY-MM-DD", pl.Date),
+        ([datetime(2024, 1, 2, 3, 4, 5)], "YYYY-MM-DD HH:MM:SS", pl.Datetime("us")),  # noqa: DTZ001
+        ([time(1, 2, 3), time(0, 0)], "h:mm:ss", pl.Time),
+    ],
+)
+def test_values_are_kept_with_their_types(values: list[Any], code: str | None, dtype: Any) -> None:
+    styles = {} if code is None else {"A": code}
+    frame, rejected = read(book(["v", "w"], *([value, 1] for value in values), **styles))
+    assert rejected == []
+    assert frame["v"].dtype == dtype
+    assert frame["v"].to_list() == values
+
+
+def test_errors_sheets_merged_and_hidden_cells() -> None:
+    def change(workbook: xlwt.Workbook, sheet: Any) -> None:
+        sheet.write_merge(22, 22, 0, 1, 99)
+        sheet.row(3).hidden = True
+        sheet.row(5).set_cell_error(1, "#DIV/0!")
+        sheet.row(6).set_cell_error(1, "#N/A!")
+        workbook.add_sheet("Empty")
+        secret = workbook.add_sheet("Secret")
+        secret.write(0, 0, "x")
+        secret.visibility = 1
+
+    reader = opened(
+        book(["a", "b"], *([n, n] for n in range(4)), [4], [5], *([n, n] for n in range(6, 20)), change=change)
+    )
+    frame, rejected = rows_of(reader)
+    assert [(r.line, r.rule) for r in rejected] == [(6, "error_value")]
+    assert frame["a"].to_list() == [*range(4), *range(5, 20), 99]
+    assert frame["b"][4] is None
+    assert frame["_line"].to_list()[-1] == 23
+    assert codes(reader) >= {"merged_cells", "hidden_rows", "hidden_sheets"}
+
+
+def test_the_1904_system() -> None:
+    def change(workbook: xlwt.Workbook, sheet: Any) -> None:
+        workbook.dates_1904 = True
+
+    frame, _ = read(book(["v"], [45000 - 1462], change=change, A="YYYY-MM-DD"))
+    assert frame["v"].to_list() == [date(2023, 3, 15)]
+
+
+def test_limits_and_refusals() -> None:
+    good = book(["a"], [1])
+    assert refusal(FORMAT, good, workbook={"max_bytes": 1000}) == "too_large"
+    assert refusal(FORMAT, good[:600]) == "damaged"
+    assert refusal(FORMAT, book()) == "empty_object"
+    wide = "_VBA_PROJECT_CUR".encode("utf-16-le") + b"\0\0"
+    entry = "SummaryInformation".encode("utf-16-le")
+    place = good.find("Workbook".encode("utf-16-le")) + 128
+    with_macros = bytearray(good)
+    with_macros[place : place + 64] = wide.ljust(64, b"\0")
+    struct.pack_into("<HB", with_macros, place + 64, len(wide), 1)
+    assert entry not in with_macros
+    assert refusal(FORMAT, bytes(with_macros)) == "macros"
+    assert "macros" in codes(opened(bytes(with_macros), workbook={"allow_macros": True}))
+
+
+def test_encrypted() -> None:
+    data = bytearray(book(["a"], [1]))
+    begin = data.find(b"\x09\x08\x10\x00")
+    after = begin + 20
+    assert struct.unpack_from("<H", data, after)[0] == 0xE1  # the record behind the first becomes FILEPASS
+    struct.pack_into("<H", data, after, 0x2F)
+    assert refusal(FORMAT, bytes(data)) == "password_protected"
+
+
+@pytest.mark.parametrize(
+    ("head", "name", "low", "high"),
+    [
+        (book(["a"], [1]), "x", 0.9, 1),
+        (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + "WordDocument\0".encode("utf-16-le"), "x.doc", 0, 0.15),
+        (b"\x09\x08\x10\x00\x00\x06\x05\x00", "x", 0.9, 1),
+        (b"a,b\n1,2\n", "x.xls", 0, 0),
+        (b"<html><table>", "x.xls", 0, 0),
+    ],
+)
+def test_sniff(head: bytes, name: str, low: float, high: float) -> None:
+    assert low <= FORMAT.sniff(head, name) <= high
+
+
+_numbers = st.floats(allow_nan=False, allow_infinity=False)
+_texts = st.text(st.characters(codec="utf-8", exclude_categories=("Cs", "Cc")), min_size=1, max_size=20)
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.lists(st.tuples(_numbers, _texts, st.booleans()), min_size=1, max_size=10))
+def test_what_was_written_is_read(rows: list[tuple[float, str, bool]]) -> None:
+    frame, rejected = read(book(["n", "t", "b"], *map(list, rows)), header=True, null_values=())
+    assert rejected == []
+    assert [float(n) for n in frame["n"]] == [n for n, _, _ in rows]
+    assert frame["t"].to_list() == [t for _, t, _ in rows]
+    assert frame["b"].to_list() == [b for _, _, b in rows]
+    assert all(math.isfinite(n) for n, _, _ in rows)
+
+
+SAMPLE = book(["a", "b"], *([n, f"text {n}"] for n in range(20)))
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.lists(st.tuples(st.integers(0, 1 << 30), st.integers(0, 255)), min_size=1, max_size=8))
+def test_mutated_files_are_read_or_refused(places: list[tuple[int, int]]) -> None:
+    survives(FORMAT, mutated(SAMPLE, places))
+
+
+@settings(deadline=None)
+@given(st.binary(max_size=600))
+def test_any_bytes(data: bytes) -> None:
+    survives(FORMAT, data)
+    survives(FORMAT, SAMPLE[:512] + data)
