@@ -22,7 +22,7 @@ from base_ops.data_ingestion.specs import WriteSpec
 from base_ops.worker.context import Context, JobOutput
 from base_ops.worker.engine.onepass import PassResult, Stage, run_pass
 from base_ops.worker.engine.plan import Reader, Step, fields_of
-from base_ops.worker.engine.sinks import format_of
+from base_ops.worker.engine.sinks import format_of, publish_file
 from base_ops.worker.lake.quarantine import Quarantine
 from base_ops.worker.lake.store import Store, sha256_of
 from base_ops.worker.lake.work import Manifest, Work
@@ -207,7 +207,7 @@ class Chain:
                 )
             steps = self._account(item, [done], quarantine)
             ref = file_ref(local, store.uri(name), name, done.schema, done.rows)
-            store.put(local, name)
+            publish_file(kind, local, store, name, done.schema)
         return Manifest(
             commit_key="",
             dataset=name,

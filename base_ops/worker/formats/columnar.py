@@ -21,14 +21,12 @@ import pyarrow as pa
 from base_ops.core.errors import BadInput
 from base_ops.core.protocol import Finding
 from base_ops.data_ingestion.specs import ReadSpec
-from base_ops.worker.engine.plan import POINTER, Batch, Rejected
+from base_ops.worker.engine.plan import Batch
 from base_ops.worker.formats.base import ByteSource
-from base_ops.worker.formats.declared import BadRow, Column, Columns, decoded, free_name
+from base_ops.worker.formats.frames import FrameReader, distinct_names
 
 BATCH_ROWS = 1 << 17
 BATCH_BYTES = 64 << 20
-_DAYS = (-96_465_292, 95_026_236)
-"""The days polars' calendar reaches (years -262143 to 262142); beyond, its date functions panic."""
 _ENDS_EARLY = re.compile(r"Expected to (be able to )?read|only \d+ bytes available")
 _TEXTS = (pa.types.is_string, pa.types.is_large_string)
 _AS_THEY_ARE = (
@@ -40,35 +38,23 @@ _AS_THEY_ARE = (
     pa.types.is_fixed_size_binary,
     pa.types.is_binary_view,
 )
-_UNITS_PER_DAY = {"ms": 86_400_000, "us": 86_400_000_000}
 
 
-class ArrowReader:
+class ArrowReader(FrameReader):
     """A Reader over Arrow record batches of one schema."""
 
     def __init__(
         self, name: str, schema: pa.Schema, open_batches: Callable[[], Iterator[pa.RecordBatch]], spec: ReadSpec
     ) -> None:
         """Raises: BadInput where a column's type cannot be kept, or a declared column is not there."""
-        self._name, self._open = name, open_batches
-        self.findings: list[Finding] = []
-        names = self._names(schema.names)
+        findings: list[Finding] = []
+        names = distinct_names(schema.names, findings)
         self._types = [kept_type(field.type, f"{name}, column {field.name!r}") for field in schema]
         self._target = pa.schema([pa.field(n, t) for n, t in zip(names, self._types, strict=True)])
         source = pl.DataFrame(pl.from_arrow(pa.Table.from_batches([], schema=self._target))).schema
-        self._columns = Columns(source, _columns(source, spec, name))
-        self.schema = self._columns.schema
-
-    def _names(self, names: list[str]) -> list[str]:
-        """The columns' names; one that is taken (also by the engine's own column) gets a number."""
-        taken, found = {"", POINTER}, []
-        for name in names:
-            free = free_name(name, taken)
-            if free != name:
-                message = f"a column {name!r} is named {free!r}, since its own name is taken or not possible"
-                self.findings.append(Finding(code="renamed_column", message=message, data={"from": name, "to": free}))
-            found.append(free)
-        return found
+        super().__init__(name, source, spec)
+        self._open = open_batches
+        self.findings += findings
 
     def batches(self) -> Iterator[Batch]:
         first = 1
@@ -82,23 +68,7 @@ class ArrowReader:
     def _batch(self, batch: pa.RecordBatch, first: int) -> Batch:
         arrays, texts = self._checked(batch)
         frame = pl.DataFrame(pl.from_arrow(pa.Table.from_arrays(arrays, schema=self._schema_of(texts)), rechunk=False))
-        pointers = pl.select(pl.int_range(first, first + batch.num_rows, dtype=pl.Int64).alias(POINTER))
-        frame = pointers.hstack(frame.get_columns())
-        broken: dict[int, BadRow] = {}
-        for name in texts:
-            made = decoded(frame[name])
-            for row in (made.is_null() & frame[name].is_not_null()).arg_true().to_list():
-                broken.setdefault(row, BadRow(row, "encoding", "the text is not UTF-8", name))
-            frame = frame.with_columns(made)
-        for row, column in _beyond_calendar(frame):
-            broken.setdefault(row, BadRow(row, "type", "the date is beyond the years -262143 to 262142", column))
-        if broken:
-            frame = frame.filter(~pl.int_range(pl.len()).is_in(list(broken)))
-        rejected = [Rejected(first + b.row, b.rule, b.reason, b.column) for b in broken.values()]
-        numbers = frame[POINTER]
-        frame, bad = self._columns.apply(frame)
-        rejected += [Rejected(numbers[b.row], b.rule, b.reason, b.column) for b in bad]
-        return Batch(frame[[*self.schema, POINTER]], sorted(rejected, key=lambda r: r.line))
+        return self.finish(frame, texts, first)
 
     def _checked(self, batch: pa.RecordBatch) -> tuple[list[pa.Array], list[str]]:
         """The columns, validated and of the kept types; and the names of those with texts that are not UTF-8."""
@@ -121,22 +91,6 @@ class ArrowReader:
 
     def _schema_of(self, texts: list[str]) -> pa.Schema:
         return pa.schema([pa.field(f.name, pa.large_binary()) if f.name in texts else f for f in self._target])
-
-
-def _columns(source: pl.Schema, spec: ReadSpec, name: str) -> list[Column]:
-    if spec.columns is None:
-        return [Column(c, c) for c in source]
-    wanted = [Column(c.name, c.source_name or c.name, c.type, c.format, c.required) for c in spec.columns]
-    missing = [c.source for c in wanted if c.source not in source]
-    if missing:
-        raise BadInput(
-            f"{name} has no column {missing[0]!r}",
-            code="missing_column",
-            where=name,
-            found=f"the columns {', '.join(list(source)[:50])}",
-            todo="correct spec.read.columns, or the source",
-        )
-    return wanted
 
 
 def kept_type(type: pa.DataType, where: str) -> pa.DataType:
@@ -188,21 +142,6 @@ def _cast(array: pa.Array, target: pa.DataType) -> pa.Array:
     if isinstance(array, pa.ExtensionArray):
         array = array.storage
     return array if array.type == target else array.cast(target)
-
-
-def _beyond_calendar(frame: pl.DataFrame) -> Iterator[tuple[int, str]]:
-    """Rows and columns of dates that polars can hold, but not compute with."""
-    for column in frame.get_columns():
-        dtype = column.dtype
-        per_day = 1 if dtype == pl.Date else _UNITS_PER_DAY.get(getattr(dtype, "time_unit", ""), 0)
-        if not per_day or isinstance(dtype, pl.Duration):
-            continue
-        number = column.to_physical()
-        low, high = number.min(), number.max()
-        if low is None or (low >= _DAYS[0] * per_day and high <= _DAYS[1] * per_day):  # type: ignore[operator]
-            continue
-        for row in (~number.is_between(_DAYS[0] * per_day, _DAYS[1] * per_day)).fill_null(False).arg_true().to_list():
-            yield row, column.name
 
 
 def corrupt(name: str, found: str) -> NoReturn:

@@ -79,7 +79,8 @@ class Columns:
         bad: dict[int, BadRow] = {}
         made = []
         for column in self._columns:
-            values, faults = _convert(frame[column.source], column, self.schema[column.name])
+            cells = frame.get_column(column.source).alias("cell")  # polars takes a name such as ^…$ for a pattern
+            values, faults = _convert(cells, column, self.schema[column.name])
             made.append(values.alias(column.name))
             if faults is not None and faults.any():
                 found = type_name(frame.schema[column.source])

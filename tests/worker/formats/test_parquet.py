@@ -17,12 +17,14 @@ import pyarrow.parquet as pq
 import pytest
 
 from base_ops.core.errors import BadInput, ConfigError
+from base_ops.data_ingestion.options.binary import ParquetOptions
 from base_ops.data_ingestion.specs import ColumnSpec, ReadSpec
 from base_ops.worker.engine.plan import POINTER, Reader, Rejected
 from base_ops.worker.formats import columnar
 from base_ops.worker.formats.base import ByteSource
 from base_ops.worker.formats.columnar import kept_type
 from base_ops.worker.formats.parquet import FORMAT
+from base_ops.worker.formats.parquet import reader as parquet_reader
 
 
 def source_of(path: Path) -> ByteSource:
@@ -227,6 +229,15 @@ def test_object_that_is_not_local_is_read(written: Any) -> None:
     assert read(ByteSource("x", None, lambda: path.open("rb")))[0]["n"].to_list() == [1, 2]
 
 
+def test_a_long_text_repeated_often_is_read_in_small_batches(written: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(parquet_reader, "_DECODED_BYTES", 1 << 20)
+    texts = pa.DictionaryArray.from_arrays(pa.array([0] * 1000), pa.array(["x" * 100_000, "é"]))
+    source = written(pa.table({"s": texts, "n": range(1000)}))
+    reader = FORMAT.read(source, ReadSpec())
+    sizes = [batch.frame.height for batch in reader.batches()]
+    assert (sum(sizes), max(sizes)) == (1000, 10)
+
+
 def test_files_made_to_fill_the_memory_are_refused(written: Any) -> None:
     table = pa.table({"s": ["x" * 20_000_000]})
     with pytest.raises(BadInput, match="max_ratio") as raised:
@@ -245,7 +256,7 @@ def test_files_made_to_fill_the_memory_are_refused(written: Any) -> None:
         (lambda b: b"a,b\n1,2\n", "not_this_format"),
         (lambda b: b"PARE" + b[4:-4] + b"PARE", "encrypted"),
         (lambda b: b[:-8] + b"\xff\xff\xff\x7fPAR1", "corrupt"),
-        (lambda b: b[:40] + bytes(40) + b[80:], "corrupt"),
+        (lambda b: b[:40] + bytes(40) + b[80:], "wrong_checksum"),
     ],
 )
 def test_damaged_files_are_refused(written: Any, cut: Any, code: str) -> None:
@@ -280,7 +291,7 @@ def test_sniff() -> None:
 
 @pytest.mark.corpora
 def test_parquet_testing() -> None:
-    """Of 75 plain files 72 are read, 2 have wrong checksums, and one unpacks from 4 KB to 2 GB."""
+    """Of 75 plain files 72 are read, 2 more where wrong checksums are allowed; one unpacks from 4 KB to 2 GB."""
     root = Path(os.environ["BASE_CORPORA"]) / "parquet-testing" / "data"
     outcomes: dict[str, str] = {}
     for path in sorted(root.rglob("*.parquet")):
@@ -300,10 +311,21 @@ def test_parquet_testing() -> None:
             outcomes[path.name] = error.code
     assert len(outcomes) == 75
     assert {name: outcome for name, outcome in outcomes.items() if outcome != "read"} == {
-        "datapage_v1-corrupt-checksum.parquet": "corrupt",
-        "rle-dict-uncompressed-corrupt-checksum.parquet": "corrupt",
+        "datapage_v1-corrupt-checksum.parquet": "wrong_checksum",
+        "rle-dict-uncompressed-corrupt-checksum.parquet": "wrong_checksum",
         "large_string_map.brotli.parquet": "too_large",
     }
+
+
+@pytest.mark.corpora
+@pytest.mark.parametrize(
+    "name", ["datapage_v1-corrupt-checksum.parquet", "rle-dict-uncompressed-corrupt-checksum.parquet"]
+)
+def test_wrong_checksums_can_be_allowed(name: str) -> None:
+    path = Path(os.environ["BASE_CORPORA"]) / "parquet-testing" / "data" / name
+    frame, rejected, _ = read(source_of(path), parquet=ParquetOptions(verify_checksums=False))
+    assert rejected == []
+    assert frame.drop(POINTER).to_dict(as_series=False) == pq.read_table(path).to_pydict()
 
 
 @pytest.mark.corpora

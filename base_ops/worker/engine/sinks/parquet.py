@@ -1,0 +1,26 @@
+"""Parquet, by polars' streaming writer."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from base_ops.data_ingestion.specs import WriteSpec
+from base_ops.worker.engine.sinks.lazy import lazy_frame
+
+_LEVELLED = ("zstd", "gzip")
+
+
+def refuses(dtype: pl.DataType) -> bool:
+    return isinstance(dtype, pl.Struct) and not dtype.fields
+
+
+def write(frames: Iterator[pl.DataFrame], schema: pl.Schema, path: Path, spec: WriteSpec) -> None:
+    compression: Any = spec.compression or "zstd"
+    level = spec.compression_level if compression in _LEVELLED else None
+    lazy_frame(frames, schema).sink_parquet(
+        path, compression=compression, compression_level=level, row_group_size=spec.row_group_rows
+    )
