@@ -10,8 +10,8 @@ from base_ops.core.spec import Spec
 class ParquetOptions(Spec):
     """read.parquet: how Parquet files are read."""
 
-    verify_checksums: bool = True
-    """A page whose checksum is wrong refuses the file; false takes its values as they are."""
+    wrong_checksums: Literal["flag", "refuse"] = "flag"
+    """Of pages whose checksum is wrong: flag takes their values and reports an error; refuse takes none of the file."""
 
 
 class AvroOptions(Spec):

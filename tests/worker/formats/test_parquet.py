@@ -263,7 +263,7 @@ def test_damaged_files_are_refused(written: Any, cut: Any, code: str) -> None:
     source = written(pa.table({"n": list(range(1000))}), write_page_checksum=True)
     source.local.write_bytes(cut(source.local.read_bytes()))
     with pytest.raises(BadInput) as raised:
-        read(source)
+        read(source, parquet=ParquetOptions(wrong_checksums="refuse"))
     assert raised.value.code == code
 
 
@@ -291,7 +291,7 @@ def test_sniff() -> None:
 
 @pytest.mark.corpora
 def test_parquet_testing() -> None:
-    """Of 75 plain files 72 are read, 2 more where wrong checksums are allowed; one unpacks from 4 KB to 2 GB."""
+    """Of 75 plain files 74 are read, 2 of them with wrong checksums; one unpacks from 4 KB to 2 GB."""
     root = Path(os.environ["BASE_CORPORA"]) / "parquet-testing" / "data"
     outcomes: dict[str, str] = {}
     for path in sorted(root.rglob("*.parquet")):
@@ -311,8 +311,6 @@ def test_parquet_testing() -> None:
             outcomes[path.name] = error.code
     assert len(outcomes) == 75
     assert {name: outcome for name, outcome in outcomes.items() if outcome != "read"} == {
-        "datapage_v1-corrupt-checksum.parquet": "wrong_checksum",
-        "rle-dict-uncompressed-corrupt-checksum.parquet": "wrong_checksum",
         "large_string_map.brotli.parquet": "too_large",
     }
 
@@ -321,10 +319,14 @@ def test_parquet_testing() -> None:
 @pytest.mark.parametrize(
     "name", ["datapage_v1-corrupt-checksum.parquet", "rle-dict-uncompressed-corrupt-checksum.parquet"]
 )
-def test_wrong_checksums_can_be_allowed(name: str) -> None:
+def test_wrong_checksums_are_flagged_or_refused(name: str) -> None:
     path = Path(os.environ["BASE_CORPORA"]) / "parquet-testing" / "data" / name
-    frame, rejected, _ = read(source_of(path), parquet=ParquetOptions(verify_checksums=False))
+    with pytest.raises(BadInput) as caught:
+        read(source_of(path), parquet=ParquetOptions(wrong_checksums="refuse"))
+    assert caught.value.code == "wrong_checksum"
+    frame, rejected, reader = read(source_of(path))
     assert rejected == []
+    assert [(f.code, f.severity) for f in reader.findings] == [("wrong_checksum", "error")]
     assert frame.drop(POINTER).to_dict(as_series=False) == pq.read_table(path).to_pydict()
 
 

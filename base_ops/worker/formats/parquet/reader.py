@@ -7,7 +7,7 @@ that keeps all of them: pyarrow alone would let dates before 1678 or after 2261 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, NoReturn
 
 import numpy as np
@@ -16,6 +16,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from base_ops.core.errors import BadInput
+from base_ops.core.protocol import Finding
 from base_ops.data_ingestion.specs import ReadSpec
 from base_ops.worker.engine.plan import Batch, Reader
 from base_ops.worker.formats.base import ByteSource
@@ -58,12 +59,13 @@ def open_parquet(source: ByteSource, spec: ReadSpec) -> Reader:
 
 
 def _read(file: pa.NativeFile, length: int, name: str, spec: ReadSpec) -> Reader:
-    checked = spec.parquet.verify_checksums
+    flags, checked = spec.parquet.wrong_checksums == "flag", spec.parquet.wrong_checksums != "flag"
+    damaged: list[int] = []
     opened = _open(file, checked)
     rows = _batch_rows(opened.metadata, length, name, spec)
     int96 = Int96(file, opened, rows, name, checked)
-    if int96.columns:
-        opened = _open(file, checked, int96.unit)
+    unit = int96.unit if int96.columns else None
+    opened, lenient = _open(file, True, unit), _open(file, False, unit)
     schema = opened.schema_arrow
     names = _wanted(schema, spec)
     expected = sum(opened.metadata.row_group(i).num_rows for i in range(opened.num_row_groups))
@@ -73,23 +75,57 @@ def _read(file: pa.NativeFile, length: int, name: str, spec: ReadSpec) -> Reader
     def batches() -> Iterator[pa.RecordBatch]:
         read = 0
         for group, fewer in enumerate(_group_rows(file, opened, rows, names, checked)):
-            for batch in int96.guarded(group, opened, fewer, names):
+            for batch in group_batches(group, fewer):
                 read += batch.num_rows
                 yield batch.select(schema.names) if names is not None else batch
         if read != expected:
             corrupt(name, f"{read} rows where the footer promises {expected}")
 
-    return ParquetReader(name, schema, batches, spec)
+    def group_batches(group: int, rows: int) -> Iterator[pa.RecordBatch]:
+        """A row group; where a checksum is wrong and only to be flagged, the rest of it unchecked."""
+        done = 0
+        try:
+            for batch in int96.guarded(group, opened, rows, names):
+                yield batch
+                done += batch.num_rows
+        except (pa.ArrowException, OSError) as error:
+            if not flags or _CHECKSUM not in str(error):
+                raise
+            damaged.append(group)
+            for batch in int96.guarded(group, lenient, rows, names):
+                skipped = min(done, batch.num_rows)
+                done -= skipped
+                if skipped < batch.num_rows:
+                    yield batch.slice(skipped)
+
+    return ParquetReader(name, schema, batches, spec, damaged)
 
 
 class ParquetReader(ArrowReader):
     """An ArrowReader that tells a wrong checksum from other damage."""
+
+    def __init__(
+        self,
+        name: str,
+        schema: pa.Schema,
+        batches: Callable[[], Iterator[pa.RecordBatch]],
+        spec: ReadSpec,
+        damaged: list[int],
+    ) -> None:
+        super().__init__(name, schema, batches, spec)
+        self._damaged = damaged
 
     def batches(self) -> Iterator[Batch]:
         try:
             yield from super().batches()
         except BadInput as error:
             raise (_wrong_checksum(error, self._name) if _CHECKSUM in error.found else error) from None
+        if self._damaged:
+            groups = ", ".join(str(group) for group in self._damaged[:20])
+            message = f"pages of row groups {groups} do not have the checksums that their writer noted: some value of "
+            message += "these may be damaged. read.parquet.wrong_checksums: refuse takes none of it"
+            data = {"row_groups": list(self._damaged[:100])}
+            self.findings.append(Finding(code="wrong_checksum", severity="error", message=message, data=dict(data)))
 
 
 def _wrong_checksum(error: BadInput, name: str) -> BadInput:
@@ -98,8 +134,8 @@ def _wrong_checksum(error: BadInput, name: str) -> BadInput:
         code="wrong_checksum",
         where=name,
         found=error.found,
-        todo="fetch it again; where its writer is known to note wrong checksums, set read.parquet.verify_checksums: "
-        "false, which takes the values as they are",
+        todo="fetch it again; where its writer is known to note wrong checksums, set read.parquet.wrong_checksums: "
+        "flag, which takes the values as they are and says so",
     )
 
 

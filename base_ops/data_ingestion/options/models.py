@@ -1,0 +1,30 @@
+"""What can be said of training a model."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from base_ops.core.spec import Spec
+
+
+class ModelTrainerSpec(Spec):
+    """Train a model from data the project makes itself, measure it, and promote it if it is better."""
+
+    action: Literal["train_and_promote"] = "train_and_promote"
+    model: Literal["format_recognition"] = "format_recognition"
+    """The model; its folder in base_ops/data_ingestion/models/."""
+    seed: int = Field(1, ge=0)
+    """Of the generated data: the same seed makes the same model."""
+    samples_per_class: int = Field(220, ge=4)
+    """Generated for training."""
+    test_samples_per_class: int = Field(40, ge=2)
+    """Generated, from other seeds, for measuring."""
+    min_accuracy: float = Field(0.95, ge=0, le=1)
+    """A model below this is not promoted, whatever there is now."""
+    min_gain: float = Field(0.02, ge=0, le=1)
+    """How much more accurate than the champion it must be to replace it; the first one need only be no worse than the
+    packaged one."""
+    target: str | None = None
+    """Folder for model.json and scores.json; default: models/<name>/<sha256> in the lake."""
