@@ -27,6 +27,16 @@ from base_ops.worker.lake.quarantine import read_quarantine
 from base_ops.worker.lake.store import Store
 
 _TRIES = 10
+_LINES = {
+    "csv": True,
+    "db2": False,
+    "ndjson": False,
+    "jsonlog": False,
+    "common_log": False,
+    "fixed_width": False,
+    "txt": False,
+}
+"""Formats whose records are lines, and whether a header line comes first."""
 
 
 @dataclass(frozen=True)
@@ -103,13 +113,14 @@ def _records(source: ByteSource, lines: tuple[int, ...], read: ReadSpec) -> byte
     kind = read.format or detect(source).format
     if kind == "json":
         return _json_records(source, lines, read)
-    if kind in ("parquet", "arrow"):
+    if kind not in _LINES:
         raise BadInput(
-            f"Records of {kind} cannot be cut out as text",
+            f"Records of {kind} cannot be cut out line by line",
             code="not_replayable",
+            expected=f"an object of one of the formats {', '.join(sorted(_LINES))}, json",
             todo="land a corrected file of the source",
         )
-    return _text_records(source, set(lines), read, with_header=kind != "ndjson")
+    return _text_records(source, set(lines), read, with_header=_LINES[kind])
 
 
 def _text_records(source: ByteSource, wanted: set[int], read: ReadSpec, *, with_header: bool) -> bytes:
