@@ -275,7 +275,7 @@ def test_the_error_holds_a_layout_that_can_be_pasted():
     error = refusal("fixed_width", data)
     assert isinstance(error, ConfigError) and error.code == "layout_required"
     read = yaml.safe_load(error.todo[error.todo.index("read:") :])["read"]
-    outcome = read_as(data=data, **read, header=True)
+    outcome = read_as(data=data, **read)
     assert outcome.rows == [("Anna", 12, "Berlin"), ("Ben", 7, "Rome")]
     assert list(outcome.schema) == ["name", "qty", "city"]
 
@@ -283,6 +283,7 @@ def test_the_error_holds_a_layout_that_can_be_pasted():
 def test_a_proposal_without_names():
     error = refusal("fixed_width", text(["Anna      12", "Ben        7", "Ann x   100"]))
     assert error is not None and "{name: column_1, start: 1, length: 5}" in error.todo
+    assert "header" not in error.todo
 
 
 SNIFFED = [
