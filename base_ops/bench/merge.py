@@ -23,17 +23,18 @@ SOURCES = ("s0", "s1", "s2")
 WIDE = ("v0", "v1", "v2", "v3", "v4", "v5", "q0", "q1", "sym", "note")
 NARROW = ("v0", "v1", "v2", "v3", "v4")
 CONFLICT_SHARE = 0.005
+PER_FIELD = "merge, a rule per field"
 _COPY = "(format parquet, compression zstd, compression_level 1)"
 
 
 def run(rows: int) -> list[dict[str, Any]]:
     """Measure with `rows` rows per source."""
     with tempfile.TemporaryDirectory() as folder:
-        return [_row(c) for c in measure(Path(folder), 5, rows=rows)]
+        return [_row(c) for c in measure(Path(folder), rows, 5)]
 
 
-def measure(folder: Path, rounds: int, *, rows: int = 2_000_000) -> Iterator[Comparison]:
-    """Yield the comparisons; `folder` keeps the generated input between calls."""
+def measure(folder: Path, rows: int, rounds: int, only: str | None = None) -> Iterator[Comparison]:
+    """Yield the comparisons, of `rows` per source; `folder` keeps the generated input between calls."""
     out = folder / "out"
     wide, narrow = (_generate(folder / f"merge-{rows}-{len(c)}", rows, c) for c in (WIDE, NARROW))
     window = "row_number() over (partition by k order by updated_at desc) = 1"
@@ -47,7 +48,7 @@ def measure(folder: Path, rounds: int, *, rows: int = 2_000_000) -> Iterator[Com
             1.10,
         ),
         (
-            "merge, a rule per field",
+            PER_FIELD,
             _ours(folder, "merge-narrow", narrow, out, {"fields": _rules()}),
             "DuckDB arg_max, min, max, avg",
             _peer(out, f"select k, max(updated_at) updated_at, {aggregates} from {_scan(narrow)} group by k"),
@@ -55,6 +56,8 @@ def measure(folder: Path, rounds: int, *, rows: int = 2_000_000) -> Iterator[Com
         ),
     ]
     for name, ours, peer_name, peer, limit in cases:
+        if only is not None and only not in name:
+            continue
         environment = {"BASE_HOME": str(folder / "home")}
         yield compare(name, ours, peer_name, peer, rounds=rounds, limit=limit, environment=environment, clean=out)
 
