@@ -9,10 +9,10 @@ from typing import Any
 
 import click
 import yaml
-from pydantic import TypeAdapter
 
 from base_ops.cli.output import console, print_result, table
 from base_ops.cli.requests import run_here
+from base_ops.core.describe import json_schema
 from base_ops.core.errors import ConfigError
 from base_ops.core.ids import AgentId
 from base_ops.core.spec import action_specs, known_agents, spec_type
@@ -57,8 +57,7 @@ def list_(as_json: bool) -> None:
 @click.argument("agent", shell_complete=_agent_names)
 def schema(agent: str) -> None:
     """Print the JSON Schema of an agent's spec."""
-    kind = spec_type(AgentId.parse(agent))
-    click.echo(json.dumps(TypeAdapter(kind).json_schema(), indent=2))
+    click.echo(json.dumps(json_schema(spec_type(AgentId.parse(agent))), indent=2))
 
 
 @click.command()

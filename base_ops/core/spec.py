@@ -15,10 +15,10 @@ from base_ops.core.ids import AgentId
 class Spec(BaseModel):
     """Base of every agent's spec and of every configuration block: frozen, and unknown keys are refused.
 
-    Each field has a description with its unit and default; UI, docs and `base-ops schema` are made from it.
+    Each field has a description with its unit and default, the text right behind it; see `describe.json_schema`.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, populate_by_name=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
 
 
 def spec_type(agent: AgentId) -> Any:
