@@ -8,7 +8,7 @@ import sys
 import click
 
 from base_ops import __version__
-from base_ops.cli import agents, convert, demo, init, preview, replay, show, tools
+from base_ops.cli import agents, convert, demo, detect, formats, init, preview, replay, show, tools
 from base_ops.core.errors import BaseOpsError
 
 
@@ -23,6 +23,8 @@ for command in (
     agents.schema,
     agents.run,
     convert.convert,
+    detect.detect,
+    formats.formats,
     demo.demo,
     show.show,
     replay.replay,

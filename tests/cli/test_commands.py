@@ -130,3 +130,15 @@ def test_init_source_writes_a_source_that_is_right_for_the_file(tmp_path: Path) 
     assert [(c.name, c.type) for c in spec.read.columns or ()] == [("day", "date"), ("price", "float64")]
     again = base_ops(tmp_path, "init", "source", *arguments, "--config-dir", str(tmp_path / "config"))
     assert again.returncode == 30 and "exists already" in again.stderr
+
+
+def test_formats_says_what_each_format_is(tmp_path: Path) -> None:
+    from base_ops.cli.formats import text_of
+    from base_ops.worker.formats.registry import known_formats
+
+    listed = base_ops(tmp_path, "formats").stdout
+    for name, found in known_formats().items():
+        assert name in listed
+        assert len(text_of(type(found).__module__).splitlines()) > 1, f"{name} says too little of itself"
+    assert "COMP-3" in base_ops(tmp_path, "formats", "cobol").stdout
+    assert base_ops(tmp_path, "formats", "cobl").returncode != 0

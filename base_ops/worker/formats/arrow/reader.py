@@ -1,4 +1,8 @@
-"""Arrow IPC by way of pyarrow."""
+"""Arrow IPC files (Feather version 2) and streams, by way of pyarrow.
+
+Record batches are validated in full as they are read; dictionaries become their values. What cannot be kept exactly
+(intervals, unions, decimals of more than 38 digits) is refused by name. The pointer of a row is its record number.
+"""
 
 from __future__ import annotations
 
