@@ -3,22 +3,27 @@
 from __future__ import annotations
 
 import bz2
+import gc
 import gzip
 import io
 import lzma
 import random
 import struct
 import tarfile
+import tempfile
 import tracemalloc
 import zipfile
 from pathlib import Path
 
 import pyarrow as pa
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from base_ops.core.errors import BadInput
 from base_ops.data_ingestion.specs import ReadSpec
-from base_ops.worker.formats.wrappers import open_object, wrapper_of
+from base_ops.worker.formats.base import ByteSource
+from base_ops.worker.formats.wrappers import open_object, peel, wrapper_of
 
 DATA = b"a,b\n1,x\n" * 1000
 
@@ -222,6 +227,126 @@ def test_an_archive_of_nothing(tmp_path):
     folder = tarfile.TarInfo("folder")
     folder.type = tarfile.DIRTYPE
     assert refused(tmp_path, tar_of({}, extra=folder)) == "empty_object"
+
+
+@pytest.mark.parametrize("pack", [zip_of, tar_of, lambda m: tar_of(m, "w:gz")], ids=["zip", "tar", "tar.gz"])
+def test_empty_members_are_left_out_with_a_finding(tmp_path, pack):
+    path = tmp_path / "object"
+    path.write_bytes(pack({"none.csv": b"", "a.csv": DATA, "b.csv.gz": gzip.compress(b"")}))
+    (source,) = open_object(path, "drop", ReadSpec())
+    assert source.head(5) == DATA[:5]
+    assert [(f.code, f.data["members"]) for f in source.findings] == [("empty_member", ["none.csv", "b.csv"])]
+    path.write_bytes(pack({"none.csv": b""}))
+    assert refused(tmp_path, path.read_bytes()) == "empty_object"
+
+
+def test_a_compressed_tar_is_unpacked_once(tmp_path, monkeypatch):
+    """However many members it has and however often each is opened."""
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.setattr(tempfile, "tempdir", None)
+    path = tmp_path / "object"
+    path.write_bytes(tar_of({f"{i}.csv": DATA for i in range(50)}, "w:gz"))
+    opened = []
+    monkeypatch.setattr(gzip, "GzipFile", lambda *a, real=gzip.GzipFile, **k: opened.append(1) or real(*a, **k))
+    sources = open_object(path, "x.tgz", ReadSpec())
+    assert [s.head(1 << 20) == DATA for s in sources for _ in range(3)] == [True] * 150
+    assert len(opened) <= 3
+    assert list(tmp_path.glob("base-ops-*"))
+    del sources
+    gc.collect()
+    assert not list(tmp_path.glob("base-ops-*"))
+
+
+def test_members_of_one_archive_can_be_read_at_once(tmp_path):
+    for data in (zip_of({"a": DATA, "b": DATA * 2}), tar_of({"a": DATA, "b": DATA * 2})):
+        path = tmp_path / "object"
+        path.write_bytes(data)
+        a, b = open_object(path, "x", ReadSpec())
+        with a.open() as one, b.open() as two, b.open() as three:
+            assert [one.read(9), two.read(9), three.read(5), one.read(9)] == [DATA[:9], DATA[:9], DATA[:5], DATA[9:18]]
+            assert two.seek(-3, 2) == 2 * len(DATA) - 3 and two.read() == DATA[-3:]
+
+
+def test_a_tar_without_its_end(tmp_path):
+    """Cut between two files, or with a damaged header: the files behind would be missing in silence."""
+    data = tar_of({"a.csv": DATA, "b.csv": DATA})
+    assert refused(tmp_path, data[: 512 + -(-len(DATA) // 512) * 512]) == "truncated"
+    damaged = bytearray(data)
+    damaged[512 + -(-len(DATA) // 512) * 512 + 150] ^= 1
+    assert refused(tmp_path, bytes(damaged)) == "damaged"
+
+
+def test_an_old_tar_without_magic(tmp_path):
+    data = bytearray(tar_of({"a.csv": DATA}))
+    data[257:265] = bytes(8)
+    data[148:156] = b" " * 8
+    data[148:156] = b"%06o\0 " % sum(data[:512])
+    assert unwrap(tmp_path, bytes(data)) == {"a.csv": DATA}
+
+
+def test_a_tar_header_of_gigabytes(tmp_path):
+    info = tarfile.TarInfo("././@PaxHeader")
+    info.type, info.size = tarfile.XHDTYPE, 3 << 30
+    assert refused(tmp_path, info.tobuf(tarfile.USTAR_FORMAT) + bytes(4096)) == "damaged"
+
+
+def test_too_many_members(tmp_path, monkeypatch):
+    monkeypatch.setattr("base_ops.worker.formats.wrappers._MEMBERS", 10)
+    members = {str(i): b"1" for i in range(11)}
+    assert refused(tmp_path, zip_of(members)) == refused(tmp_path, tar_of(members)) == "too_many_members"
+
+
+def test_a_zip_directory_that_is_too_large(tmp_path):
+    data = bytearray(zip_of({"a.csv": DATA}))
+    struct.pack_into("<L", data, data.rfind(b"PK\x05\x06") + 12, 1 << 30)
+    assert refused(tmp_path, bytes(data)) == "zip_bomb"
+
+
+@pytest.mark.parametrize(
+    ("data", "wrappers", "name"),
+    [
+        (DATA, [], "x"),
+        (gzip.compress(DATA, mtime=0), ["gzip"], "x"),
+        (zip_of({"empty": b"", "a.csv": DATA}), ["zip"], "a.csv"),
+        (tar_of({"a.csv": DATA, "b": b"2"}, "w:xz"), ["xz", "tar"], "a.csv"),
+        (tar_of({"i.zip": zip_of({"a.csv": DATA})}), ["tar", "zip"], "a.csv"),
+    ],
+)
+def test_peel(data, wrappers, name):
+    found, inner = peel(ByteSource("x", len(data), lambda: io.BytesIO(data)), ReadSpec())
+    assert (found, inner.name, inner.head(1 << 20)) == (wrappers, name, DATA)
+
+
+ARCHIVES = [
+    zip_of({"a.csv": DATA, "b": b""}), tar_of({"a.csv": DATA, "b.csv": b"x\n"}), tar_of({"a.csv": DATA}, "w:gz"),
+    *(pack(DATA) for pack in STREAMS.values()), zip_of({"in.zip": zip_of({"c.csv": DATA})}),
+]  # fmt: skip
+
+
+@settings(deadline=None, max_examples=150)
+@given(
+    st.sampled_from(ARCHIVES),
+    st.lists(st.tuples(st.integers(0, 1 << 16), st.integers(0, 255)), max_size=6),
+    st.integers(0, 1 << 16) | st.none(),
+)
+def test_mutated_archives_are_read_or_refused_by_name(data, places, cut):
+    changed = bytearray(data[: cut % len(data)] if cut is not None else data)
+    for place, byte in places:
+        if changed:
+            changed[place % len(changed)] = byte
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "x"
+        path.write_bytes(changed)
+        for look in (lambda: open_object(path, "x", ReadSpec()), lambda: [_peeled(path)]):
+            try:
+                for source in look():
+                    source.head(1 << 20)
+            except BadInput as error:
+                assert error.code
+
+
+def _peeled(path):
+    return peel(ByteSource("x", path.stat().st_size, lambda: path.open("rb", buffering=0), path), ReadSpec())[1]
 
 
 @pytest.mark.parametrize(

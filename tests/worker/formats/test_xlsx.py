@@ -537,7 +537,9 @@ def test_the_fast_way_reads_nothing_else_than_the_exact_one(
 _typed: dict[Any, st.SearchStrategy[Any]] = {
     int: st.integers(-(2**53), 2**53),
     float: st.floats(allow_nan=False, allow_infinity=False).map(lambda x: float(f"{x:.15g}")).filter(math.isfinite),
-    str: st.text(st.characters(codec="utf-8", exclude_categories=("Cc", "Cs")), max_size=20),
+    str: st.text(st.characters(codec="utf-8", exclude_categories=("Cc", "Cs")), max_size=20).filter(
+        lambda text: not text.startswith("=")  # which openpyxl writes as a formula
+    ),
     bool: st.booleans(),
     date: st.dates(date(1900, 3, 1), date(9999, 12, 31)),
     datetime: st.datetimes(datetime(1900, 3, 1), datetime(9999, 12, 30)).map(lambda d: d.replace(microsecond=d.microsecond // 1000 * 1000)),  # noqa: DTZ001
@@ -559,9 +561,7 @@ def test_what_was_written_is_read(data: st.DataObject) -> None:
     assert rejected == []
     found = {line: row for *row, line in frame.rows()}
     for number, row in enumerate(rows, start=2):
-        expected = [
-            None if value == "" or (isinstance(value, str) and value.startswith("=")) else value for value in row
-        ]
+        expected = [None if value == "" else value for value in row]
         if all(value is None or (isinstance(value, str) and not value.strip()) for value in row):
             continue
         for value, read_value, kind in zip(expected, found[number], kinds, strict=True):

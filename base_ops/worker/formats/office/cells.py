@@ -22,7 +22,7 @@ _LEAP_BUG = 60
 _LAST_DAY = {False: 2_958_466, True: 2_957_004}
 """Serial day of 10000-01-01."""
 _MOST_DAYS = 100_000_000
-_NOISE_US = (5, 50)
+_NOISE_US = (5, 100)
 """Writers keep 15 to 17 digits of a serial day: closer to a whole millisecond than this is that millisecond. The second
 is for days of six digits, from the year 2173 on."""
 
