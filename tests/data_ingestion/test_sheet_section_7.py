@@ -17,8 +17,6 @@ from base_ops.core.outcomes import Outcome
 from base_ops.core.protocol import Identity, Request, Result, StepRequest
 from base_ops.core.settings import load_settings
 from base_ops.worker.formats.registry import known_formats
-from base_ops.worker.lake.quarantine import read_quarantine
-from base_ops.worker.lake.store import Store
 from base_ops.worker.main import run
 
 SAMPLES = samples()
@@ -85,10 +83,9 @@ def test_7_1_every_target(target: str, tmp_path: Path) -> None:
 def test_7_3_ten_thousand_rows_with_broken_ones(share: float, status: Outcome, tmp_path: Path) -> None:
     chance = random.Random(7)
     broken = set(chance.sample(range(10_000), int(10_000 * share)))
-    lines = [
-        f"{n},{n / 4},x" + (",extra" if n % 2 else "\n"[:0]) if n in broken else f"{n},{n / 4},x" for n in range(10_000)
-    ]
-    lines = [line if n not in broken or n % 2 else f"{n},none,x" for n, line in enumerate(lines)]
+    lines = [f"{n},{n / 4},x" for n in range(10_000)]
+    for n in broken:
+        lines[n] = f"{n},{n / 4},x,extra" if n % 2 else f"{n},none,x"
     result = convert(tmp_path, "t.csv", ("id,price,note\n" + "\n".join(lines) + "\n").encode())
     assert result.status is status
     if status is Outcome.BAD_INPUT:
@@ -96,13 +93,7 @@ def test_7_3_ten_thousand_rows_with_broken_ones(share: float, status: Outcome, t
         return
     kept = pl.read_parquet(tmp_path / "out.parquet")
     assert set(kept["id"]) == set(range(10_000)) - broken
-    folder = result.quarantine[0].uri.rsplit("/", 1)[0]
-    store = Store(folder)
-    records = (
-        read_quarantine(store, "")
-        if False
-        else pl.concat([pl.read_parquet(q.uri) for q in result.quarantine], how="diagonal_relaxed")
-    )
+    records = pl.concat([pl.read_parquet(q.uri) for q in result.quarantine], how="diagonal_relaxed")
     assert {line - 2 for line in records["line"]} == broken
     assert set(records["rule"]) == {"ragged_long", "type"} and records["reason"].null_count() == 0
 
