@@ -8,8 +8,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from base_ops.bench.convert import _convert, _job
-from base_ops.bench.measure import Comparison, compare, python
+from base_ops.bench.measure import Comparison, compare, converter, python
 
 SCHEMA: dict[str, Any] = {
     "type": "record",
@@ -71,7 +70,7 @@ def measure(folder: Path, rows: int, rounds: int, only: str | None) -> Iterator[
         if only is not None and only not in name:
             continue
         source = trades_avro(folder / f"trades-{rows}.{codec}.avro", rows, codec)
-        ours = _job(folder, f"avro-{codec}", [_convert(source, out)])
+        ours = converter(folder, source, out)
         peers = {
             "polars read_avro": python(f"import polars as pl; pl.read_avro('{source}').write_parquet({options})"),
             "fastavro + pyarrow": python(_fastavro(source, out)),

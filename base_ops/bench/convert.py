@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from base_ops.bench.data import trades_csv
-from base_ops.bench.measure import Comparison, compare, python, run_once
+from base_ops.bench.measure import Comparison, compare, convert_step, python, run_once, worker
 from base_ops.core.ids import uuid7
-from base_ops.core.protocol import Identity, Request, Result, StepRequest
+from base_ops.core.protocol import Result, StepRequest
 
 RULES: list[dict[str, Any]] = [
     {"check": "presence", "column": "trade_id"},
@@ -31,8 +30,8 @@ def measure(folder: Path, rows: int, rounds: int, only: str | None) -> Iterator[
     """Yield the comparisons of convert; `folder` keeps the generated input between calls."""
     source = trades_csv(folder / f"trades-{rows}.csv", rows)
     out = folder / "out"
-    bare = _job(folder, "bare", [_convert(source, out)])
-    fused = _job(folder, "fused", [_convert(source, out), _validate(), _mask()])
+    bare = worker(folder, "bare", [convert_step(source, out / "ours.parquet")])
+    fused = worker(folder, "fused", [convert_step(source, out / "ours.parquet"), _validate(), _mask()])
     duck = python(
         f"import duckdb; duckdb.connect().sql(\"copy (from read_csv('{source}', store_rejects=true)) to "
         f"'{out}/peer.parquet' (format parquet, compression zstd, compression_level 1)\")"
@@ -59,18 +58,13 @@ def startup_seconds(folder: Path) -> float:
     """Process start to first byte of work, of a worker with a tiny file; the least of five."""
     source = folder / "tiny.csv"
     source.write_text("a,b\n1,2\n")
-    command = _job(folder, "tiny", [_convert(source, folder / "out")])
+    command = worker(folder, "tiny", [convert_step(source, folder / "out" / "ours.parquet")])
     result = folder / "lake" / "runs" / "tiny.json"
     seconds = []
     for _ in range(5):
         run_once(command, {"BASE_HOME": str(folder / "home")})
         seconds.append(Result.model_validate_json(result.read_bytes()).startup_seconds)
     return min(seconds)
-
-
-def _convert(source: Path, out: Path) -> StepRequest:
-    spec = {"source": str(source), "target": str(out / "ours.parquet")}
-    return StepRequest(agent="data_ingestion.converter", action="convert_to_standard_format", spec=spec)
 
 
 def _validate() -> StepRequest:
@@ -80,17 +74,3 @@ def _validate() -> StepRequest:
 def _mask() -> StepRequest:
     spec: dict[str, Any] = {"columns": {"account": {"method": "tokenize", "key": "bench_key"}}}
     return StepRequest(agent="data_security.masker", action="mask", spec=spec)
-
-
-def _job(folder: Path, name: str, steps: list[StepRequest]) -> list[str]:
-    """The worker's command for a chain, as the operator starts it."""
-    lake = folder / "lake"
-    request = Request(
-        steps=steps,
-        identity=Identity(attempt=uuid7()),
-        lake_url=str(lake),
-        result_uri=f"{lake}/runs/{name}.json",
-    )
-    file = folder / f"{name}.request.json"
-    file.write_text(request.model_dump_json())
-    return [sys.executable, "-m", "base_ops.worker", "--request", str(file)]

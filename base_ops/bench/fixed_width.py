@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from base_ops.bench.measure import Comparison, compare, python
-from base_ops.core.ids import uuid7
-from base_ops.core.protocol import Identity, Request, StepRequest
+from base_ops.bench.measure import Comparison, compare, converter, python
 
 FIELDS: tuple[tuple[str, int, str], ...] = (
     ("trade_id", 10, "int64"),
@@ -34,7 +31,7 @@ def measure(folder: Path, rows: int, rounds: int, only: str | None = None) -> It
         return
     source = trades_fixed(folder / f"trades-{rows}.dat", rows)
     out = folder / "out"
-    ours = _job(folder, source, out)
+    ours = converter(folder, source, out, _read())
     peers = [
         ("DuckDB read_csv, substr, cast", python(_duckdb(source, out)), 1.0),
         ("polars scan_csv, str.slice, cast", python(_polars(source, out)), 1.0),
@@ -78,26 +75,12 @@ def _places() -> Iterator[tuple[str, int, int, str]]:
         start += length
 
 
-def _job(folder: Path, source: Path, out: Path) -> list[str]:
-    """The worker's command, as the operator starts it."""
+def _read() -> dict[str, Any]:
+    """How the records lie."""
     fields: list[dict[str, Any]] = [
         {"name": n, "start": start + 1, "length": length, "type": type} for n, start, length, type in _places()
     ]
-    spec = {
-        "source": str(source),
-        "target": str(out / "ours.parquet"),
-        "read": {"format": "fixed_width", "fixed_width": {"fields": fields}},
-    }
-    lake = folder / "lake"
-    request = Request(
-        steps=[StepRequest(agent="data_ingestion.converter", action="convert_to_standard_format", spec=spec)],
-        identity=Identity(attempt=uuid7()),
-        lake_url=str(lake),
-        result_uri=f"{lake}/runs/fixed_width.json",
-    )
-    file = folder / "fixed_width.request.json"
-    file.write_text(request.model_dump_json())
-    return [sys.executable, "-m", "base_ops.worker", "--request", str(file)]
+    return {"format": "fixed_width", "fixed_width": {"fields": fields}}
 
 
 def _duckdb(source: Path, out: Path) -> str:

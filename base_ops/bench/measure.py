@@ -11,6 +11,10 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+
+from base_ops.core.ids import uuid7
+from base_ops.core.protocol import Identity, Request, StepRequest
 
 
 @dataclass(frozen=True)
@@ -100,3 +104,29 @@ def _empty(folder: Path) -> None:
 
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
+
+
+def worker(folder: Path, name: str, steps: Sequence[StepRequest]) -> list[str]:
+    """The worker's command for a chain, as the operator starts it; the Result goes to lake/runs/<name>.json."""
+    lake = folder / "lake"
+    request = Request(
+        steps=list(steps),
+        identity=Identity(attempt=uuid7()),
+        lake_url=str(lake),
+        result_uri=f"{lake}/runs/{name}.json",
+    )
+    file = folder / f"{name}.request.json"
+    file.write_text(request.model_dump_json())
+    return [sys.executable, "-m", "base_ops.worker", "--request", str(file)]
+
+
+def convert_step(source: Path, target: Path, read: dict[str, Any] | None = None) -> StepRequest:
+    """Conversion of one file."""
+    spec = {"source": str(source), "target": str(target), **({"read": read} if read else {})}
+    return StepRequest(agent="data_ingestion.converter", action="convert_to_standard_format", spec=spec)
+
+
+def converter(folder: Path, source: Path, out: Path, read: dict[str, Any] | None = None) -> list[str]:
+    """The worker's command that converts `source` to `ours.parquet` in `out`."""
+    name = f"{source.stem}-{source.suffix[1:]}"
+    return worker(folder, name, [convert_step(source, out / "ours.parquet", read)])

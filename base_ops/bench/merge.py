@@ -15,9 +15,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from base_ops.bench.measure import Comparison, compare, python, run_once
-from base_ops.core.ids import uuid7
-from base_ops.core.protocol import Identity, Request, StepRequest
+from base_ops.bench.measure import Comparison, compare, python, run_once, worker
+from base_ops.core.protocol import StepRequest
 
 SOURCES = ("s0", "s1", "s2")
 WIDE = ("v0", "v1", "v2", "v3", "v4", "v5", "q0", "q1", "sym", "note")
@@ -82,14 +81,8 @@ def _ours(folder: Path, name: str, inputs: Path, out: Path, rules: dict[str, Any
     """The worker's command, as the operator starts it."""
     files = {source: [str(inputs / f"{source}.parquet")] for source in SOURCES}
     spec = {"dataset": name, "key": ["k"], "inputs": files, "target": str(out / name), **rules}
-    request = Request(
-        steps=[StepRequest(agent="data_ingestion.merger", action="merge_processed_files", spec=spec)],
-        identity=Identity(attempt=uuid7()),
-        lake_url=str(folder / "lake"),
-    )
-    file = folder / f"{name}.request.json"
-    file.write_text(json.dumps(request.model_dump(mode="json")))
-    return [sys.executable, "-m", "base_ops.worker", "--request", str(file)]
+    step = StepRequest(agent="data_ingestion.merger", action="merge_processed_files", spec=spec)
+    return worker(folder, name, [step])
 
 
 def _scan(inputs: Path) -> str:

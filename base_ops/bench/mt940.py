@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import json
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from base_ops.bench.measure import Comparison, compare, python
-from base_ops.core.ids import uuid7
-from base_ops.core.protocol import Identity, Request, StepRequest
+from base_ops.bench.measure import Comparison, compare, converter, python
 
 _LINES_PER_STATEMENT = 20
 _PEER = """
@@ -36,7 +32,7 @@ def measure(folder: Path, lines: int, rounds: int, only: str | None) -> Iterator
     environment = {"BASE_HOME": str(folder / "home")}
     yield compare(
         name,
-        _job(folder, source, out),
+        converter(folder, source, out),
         "mt-940 and pyarrow",
         peer,
         rounds=rounds,
@@ -76,15 +72,3 @@ def _statement(first: int) -> str:
 
 def _comma(cents: int) -> str:
     return f"{cents // 100},{cents % 100:02d}"
-
-
-def _job(folder: Path, source: Path, out: Path) -> list[str]:
-    """The worker's command, as the operator starts it."""
-    lake = folder / "lake"
-    spec = {"source": str(source), "target": str(out / "ours.parquet")}
-    step = StepRequest(agent="data_ingestion.converter", action="convert_to_standard_format", spec=spec)
-    result = f"{lake}/runs/mt940.json"
-    request = Request(steps=[step], identity=Identity(attempt=uuid7()), lake_url=str(lake), result_uri=result)
-    file = folder / "mt940.request.json"
-    file.write_text(json.dumps(request.model_dump(mode="json")))
-    return [sys.executable, "-m", "base_ops.worker", "--request", str(file)]

@@ -10,9 +10,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from base_ops.bench.measure import Comparison, compare, python, run_once
-from base_ops.core.ids import uuid7
-from base_ops.core.protocol import Identity, Request, StepRequest
+from base_ops.bench.measure import Comparison, compare, converter, python, run_once
 
 _DOCUMENT_ROWS = 560_000
 """Of ten values each: 100 MB."""
@@ -46,21 +44,8 @@ def measure(folder: Path, rows: int, rounds: int, only: str | None) -> Iterator[
     for name, source, peer_name, peer in cases:
         if only is None or only in name:
             _generate(source, rows if source == lines else _DOCUMENT_ROWS, array=source == document)
-            ours = _ours(folder, source, out)
+            ours = converter(folder, source, out)
             yield compare(name, ours, peer_name, peer, rounds=rounds, limit=1.0, environment=environment, clean=out)
-
-
-def _ours(folder: Path, source: Path, out: Path) -> list[str]:
-    """The worker's command, as the operator starts it."""
-    spec = {"source": str(source), "target": str(out / "ours.parquet")}
-    request = Request(
-        steps=[StepRequest(agent="data_ingestion.converter", action="convert_to_standard_format", spec=spec)],
-        identity=Identity(attempt=uuid7()),
-        lake_url=str(folder / "lake"),
-    )
-    file = folder / f"{source.stem}-{source.suffix[1:]}.request.json"
-    file.write_text(request.model_dump_json())
-    return [sys.executable, "-m", "base_ops.worker", "--request", str(file)]
 
 
 def _duckdb(source: Path, out: Path) -> list[str]:

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import random
-import sys
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from base_ops.bench.measure import Comparison, compare, python
-from base_ops.core.ids import uuid7
-from base_ops.core.protocol import Identity, Request, StepRequest
+from base_ops.bench.measure import Comparison, compare, converter, python
 
 _HEADER = ("trade_id", "ts", "symbol", "side", "price", "quantity", "fee", "currency", "account", "active")
 
@@ -22,7 +19,7 @@ def measure(folder: Path, rows: int = 500_000, rounds: int = 5, only: str | None
     """
     source = trades_xlsx(folder / f"trades-{rows}.xlsx", rows)
     out = folder / "out"
-    ours = _job(folder, source, out)
+    ours = converter(folder, source, out)
     polars = python(
         f"import polars as pl; pl.read_excel('{source}').write_parquet('{out}/peer.parquet', compression='zstd',"
         " compression_level=1)"
@@ -67,16 +64,3 @@ def trades_xlsx(path: Path, rows: int) -> Path:
             sheet.write_string(row, 8, f"ACC{noise.randrange(10**6):06d}")
             sheet.write_boolean(row, 9, noise.random() < 0.5)
     return unfinished.rename(path)
-
-
-def _job(folder: Path, source: Path, out: Path) -> list[str]:
-    """The worker's command, as the operator starts it."""
-    spec = {"source": str(source), "target": str(out / "ours.parquet")}
-    step = StepRequest(agent="data_ingestion.converter", action="convert_to_standard_format", spec=spec)
-    lake = folder / "lake"
-    request = Request(
-        steps=[step], identity=Identity(attempt=uuid7()), lake_url=str(lake), result_uri=f"{lake}/runs/xlsx.json"
-    )
-    file = folder / "xlsx.request.json"
-    file.write_text(request.model_dump_json())
-    return [sys.executable, "-m", "base_ops.worker", "--request", str(file)]

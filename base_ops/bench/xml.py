@@ -12,9 +12,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from base_ops.bench.measure import Comparison, compare, python, run_once
-from base_ops.core.ids import uuid7
-from base_ops.core.protocol import Identity, Request, StepRequest
+from base_ops.bench.measure import Comparison, compare, converter, python, run_once
 
 BYTES_PER_ROW = 270
 _LXML = """
@@ -45,7 +43,7 @@ def measure(folder: Path, rows: int, rounds: int, only: str | None = None) -> It
     out = folder / "out"
     out.mkdir(parents=True, exist_ok=True)
     source = trades_xml(folder / f"trades-{rows}.xml", rows)
-    ours = _ours(folder, source, out / "ours.parquet")
+    ours = converter(folder, source, out)
     cases = [
         ("lxml iterparse, hand-written, and polars", _peer(_LXML, source, out), 0.80),
         ("pandas.read_xml, iterparse", _peer(_PANDAS, source, out), 0.30),
@@ -55,19 +53,6 @@ def measure(folder: Path, rows: int, rounds: int, only: str | None = None) -> It
             environment = {"BASE_HOME": str(folder / "home")}
             name = "convert XML to Parquet"
             yield compare(name, ours, peer_name, peer, rounds=rounds, limit=limit, environment=environment, clean=out)
-
-
-def _ours(folder: Path, source: Path, target: Path) -> list[str]:
-    """The worker's command, as the operator starts it."""
-    spec = {"source": str(source), "target": str(target)}
-    request = Request(
-        steps=[StepRequest(agent="data_ingestion.converter", action="convert_to_standard_format", spec=spec)],
-        identity=Identity(attempt=uuid7()),
-        lake_url=str(folder / "lake"),
-    )
-    file = folder / "xml.request.json"
-    file.write_text(request.model_dump_json())
-    return [sys.executable, "-m", "base_ops.worker", "--request", str(file)]
 
 
 def _peer(code: str, source: Path, out: Path) -> list[str]:

@@ -8,7 +8,7 @@ import sys
 import click
 
 from base_ops import __version__
-from base_ops.cli import agents, convert, demo, detect, formats, init, preview, replay, show, tools
+from base_ops.cli import agents, config, convert, demo, detect, formats, init, preview, replay, show, sources, tools
 from base_ops.core.errors import BaseOpsError
 
 
@@ -30,6 +30,8 @@ for command in (
     replay.replay,
     preview.preview,
     init.init,
+    sources.sources,
+    config.config,
     tools.bench,
     tools.completion,
 ):

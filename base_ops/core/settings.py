@@ -37,10 +37,13 @@ class Settings(BaseModel):
         None, description="folder of the base pod template and size profiles; default beside the package"
     )
     worker_python: str = Field("", description="interpreter of the local runner's worker; default this one")
+    vault_role: str = Field("", description="role for Vault's agent injector in pods; default: Kubernetes Secrets")
     worker_image: str = Field("base-ops-worker:0.1.0", description="image of worker pods")
     memory_limit_mb: int = Field(1400, ge=64, description="memory a job plans for, in MiB")
     threads: int = Field(0, ge=0, description="threads a job may use; 0 = all cores")
     offline: bool = Field(False, description="collectors fetch nothing; they hand on all that has landed")
+    models: bool = Field(True, description="models may decide; off: the deterministic fallbacks alone")
+    mlflow_tracking_uri: str = Field("", description="http(s) URL of MLflow; default: packaged models only")
     failpoint: str = Field("", description="for tests: name[:n] of a failpoint that kills the worker")
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"] = Field("INFO", description="level of job logs")
 

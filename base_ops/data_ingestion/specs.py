@@ -3,18 +3,41 @@
 from __future__ import annotations
 
 import re
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
 from base_ops.core.errors import did_you_mean
 from base_ops.core.spec import Spec, is_template
 from base_ops.data_ingestion.options.binary import AvroOptions, ParquetOptions, ProtobufOptions
+from base_ops.data_ingestion.options.connections import (
+    AnyTemplate,
+    ConnectionOptions,
+    ConnectorChecks,
+)
+from base_ops.data_ingestion.options.connections import (
+    AuthenticationTemplatesFile as AuthenticationTemplatesFile,
+)
 from base_ops.data_ingestion.options.duplicates import DuplicatesSpec
 from base_ops.data_ingestion.options.layouts import CobolOptions, FixedWidthOptions, SqlDumpOptions
 from base_ops.data_ingestion.options.merging import AlignmentSpec, FieldKind, MergeChecks, ShardSpec, TimeKey
 from base_ops.data_ingestion.options.messages import EmailOptions, FixOptions, SwiftMtOptions, SyslogOptions
+from base_ops.data_ingestion.options.models import ModelTrainerSpec as ModelTrainerSpec
 from base_ops.data_ingestion.options.office import DocumentOptions, PdfOptions, TiffOptions, WorkbookOptions
+from base_ops.data_ingestion.options.retries import (
+    AnalyzeFailurePatternsSpec,
+    DeadLetterPolicy,
+    SelectOptimalRetryStrategySpec,
+)
+from base_ops.data_ingestion.options.retries import RetryPoliciesFile as RetryPoliciesFile
+from base_ops.data_ingestion.options.schedule_policies import SchedulesFile as SchedulesFile
+from base_ops.data_ingestion.options.scheduler import (
+    DiscoverFallbackSourcesSpec,
+    ForecastLoadSpec,
+    Instant,
+    PlanBackfillSpec,
+    PlanRunsSpec,
+)
 from base_ops.data_ingestion.options.sources.base import ProtocolSpec
 from base_ops.data_ingestion.options.sources.databases import CassandraSpec, InfluxSpec, MongoSpec, RedisSpec, SqlSpec
 from base_ops.data_ingestion.options.sources.streams import (
@@ -24,7 +47,7 @@ from base_ops.data_ingestion.options.sources.streams import (
     PubsubSpec,
     RabbitmqSpec,
 )
-from base_ops.data_ingestion.options.sources.web import GraphqlSpec, SoapSpec, SseSpec, WebsocketSpec
+from base_ops.data_ingestion.options.sources.web import GraphqlSpec, SoapSpec, SseSpec, WebsocketSpec, WebSpec
 from base_ops.data_ingestion.options.truth import TruthSpec
 from base_ops.data_ingestion.options.xml import XmlOptions
 from base_ops.data_ingestion.presets import with_preset
@@ -126,12 +149,16 @@ class WriteSpec(Spec):
 
 
 class FilesSpec(ProtocolSpec):
-    """Files under a local folder or an S3 prefix."""
+    """Files under a folder, here or on a server, or a prefix of an object store."""
 
     path: str
-    """Local path or s3://bucket/prefix with `*`, `**` and captures such as {symbol} or {date}; `…/`: all below."""
+    """Local path, s3://bucket/…, gs://bucket/…, abfs://container/…, sftp:///…, ftp:///…, ftps:///… or hdfs:///… with
+    `*`, `**` and captures such as {symbol} or {date}; `…/`: all below. Servers' hosts come from the connection."""
     stable_s: float = Field(0.0, ge=0)
-    """A file must be unchanged for this long before it is taken, seconds."""
+    """A file must be unchanged for this long before it is taken, seconds; on SFTP, FTP and HDFS servers, whose times
+    say little, it must be the same at two looks this far apart."""
+    downloads: int = Field(5, ge=1, le=10)
+    """Files fetched at once from a server."""
 
 
 class PagingSpec(Spec):
@@ -152,17 +179,9 @@ class PagingSpec(Spec):
     """More pages than this is an error, not a cut."""
 
 
-class HttpSpec(ProtocolSpec):
+class HttpSpec(WebSpec):
     """A REST endpoint; host and credentials come from the connection."""
 
-    path: str
-    """Path below the connection's host, e.g. /v1/quotes; or a full URL without credentials and query."""
-    params: dict[str, str] = Field(default_factory=dict)
-    """Query parameters."""
-    auth: Literal["none", "bearer", "basic", "api_key"] = "none"
-    """How the connection's password is sent; bearer is the Authorization header."""
-    api_key_header: str = "X-API-Key"
-    """Header of auth=api_key."""
     paging: PagingSpec = PagingSpec()
     records: str | None = None
     """Path of the list of records in each page's body; default: the body itself."""
@@ -172,14 +191,6 @@ class HttpSpec(ProtocolSpec):
     """Incremental: query parameter that asks for records after the cursor."""
     window_params: tuple[str, str] | None = None
     """Backfill: query parameters of window start and end (ISO 8601)."""
-    timeout_s: float = Field(30.0, gt=0)
-    """Of connecting and of each read, seconds."""
-    tries: int = Field(4, ge=1, le=10)
-    """Attempts per request; Retry-After is honoured."""
-    backoff_s: float = Field(1.0, ge=0)
-    """First wait between attempts, doubled each time, at most 30 s."""
-    max_retry_after_s: float = Field(120.0, ge=0)
-    """A longer Retry-After ends the job as transient, seconds."""
 
     @model_validator(mode="after")
     def _cursor_both_ways(self) -> HttpSpec:
@@ -226,6 +237,11 @@ class SourceSpec(Spec):
     """One line for people."""
     connection: str | None = None
     """Name of the Airflow connection with host and credentials."""
+    authentication: AnyTemplate | None = None
+    """How the connection's credentials are used: `{template: oauth2_client_credentials, token_url: …}` takes a template
+    of authentication-templates.yaml and changes what is said beside it."""
+    connecting: ConnectionOptions = ConnectionOptions()
+    """Pool, time-outs, tries, and the circuit breaker all runs share."""
     files: FilesSpec | None = None
     http: HttpSpec | None = None
     graphql: GraphqlSpec | None = None
@@ -258,8 +274,9 @@ class SourceSpec(Spec):
         if len(given) != 1:
             found = f", not {' and '.join(given)}" if given else ""
             raise ValueError(f"a source has exactly one of: {', '.join(PROTOCOLS)}{found}")
-        if self.block.moves_cursor and self.mode == "snapshot":
-            raise ValueError(f"{given[0]} fetches only what is new behind a cursor, which needs mode: append")
+        if (needed := self.block.needs_mode) not in (None, self.mode):
+            why = "fetches only what is new behind a cursor" if needed == "append" else "replaces what it reads again"
+            raise ValueError(f"{given[0]} {why}, which needs mode: {needed}")
         return self
 
     @property
@@ -305,6 +322,20 @@ class CollectorSpec(Spec):
     """Hand on everything, also what the table has consumed (after a change of rules)."""
 
 
+class ConnectorSpec(Spec):
+    """Connect to a source and say how it stands, without fetching: name, TLS, credentials, listing."""
+
+    action: Literal["establish_secure_connection", "verify_mfa_authentication", "establish_encrypted_connection"] = (
+        "establish_secure_connection"
+    )
+    """verify_mfa_authentication: the token must have been issued after several factors; establish_encrypted_connection:
+    TLS 1.3 at least."""
+    source: SourceSpec
+    """The source to connect to."""
+    checks: ConnectorChecks = ConnectorChecks()
+    """What is looked at."""
+
+
 class ConverterSpec(Spec):
     """Read any format right and write it typed."""
 
@@ -321,6 +352,22 @@ class ConverterSpec(Spec):
     """Columns to add to each row (constants or {captures})."""
     max_error_share: float = Field(0.05, ge=0, le=1)
     """More bad rows than this share of an object and nothing of it is published."""
+
+
+class ProcessDeadLettersSpec(Spec):
+    """One pass over the dead letter queue: expire, replay, report."""
+
+    action: Literal["process_dead_letters"]
+    sources: tuple[SourceSpec, ...] = ()
+    """Sources whose letters may be replayed; those of others wait."""
+    policy: DeadLetterPolicy = DeadLetterPolicy()
+    """Size, age and batch."""
+
+
+FetchRetrySpec = Annotated[
+    SelectOptimalRetryStrategySpec | AnalyzeFailurePatternsSpec | ProcessDeadLettersSpec,
+    Field(discriminator="action"),
+]
 
 
 FieldRule = Literal[
@@ -481,3 +528,23 @@ class MergerSpec(Spec):
         if bool(self.inputs) != (self.target is not None):
             raise ValueError("inputs and target, the stand-alone use, go together")
         return self
+
+
+class ValidateSourceAvailabilitySpec(Spec):
+    """Whether a source can be fetched from now: its market is open, and it answers."""
+
+    action: Literal["validate_source_availability"] = "validate_source_availability"
+    source: SourceSpec
+    """The source."""
+    market: str | None = None
+    """Name of the calendar its data follows, e.g. XNYS; closed, the source counts as not available."""
+    connect_when_closed: bool = False
+    """Ask the source even while its market is closed."""
+    as_of: Instant | None = None
+    """Ask the calendar about this moment, ISO 8601; default: now."""
+
+
+SchedulerSpec = Annotated[
+    ValidateSourceAvailabilitySpec | PlanRunsSpec | PlanBackfillSpec | DiscoverFallbackSourcesSpec | ForecastLoadSpec,
+    Field(discriminator="action"),
+]

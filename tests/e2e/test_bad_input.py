@@ -216,7 +216,7 @@ CASES = {
         lambda: text((5, "900,x,1.5,more"), (80, "901,x")).encode(), bad={"ragged_long": [5], "ragged_short": [80]}
     ),
     "nul bytes": Case(lambda: text((9, "900,a\0b,1.5"), (60, "\0\0\0")).encode(), bad={"nul_byte": [9, 60]}),
-    "mostly nul bytes": Case(lambda: bytes(100_000), error="unknown_format"),
+    "mostly nul bytes": Case(lambda: bytes(100_000), read={"unknown": "refuse"}, error="unknown_format"),
     "an unclosed quote": Case(lambda: text((100, '900,"never closed,1.5')).encode(), bad={"malformed_quote": [100]}),
     "a line of 100 MB": Case(long_line, rows=len(GOOD) + 1, bad={"record_too_long": [202]}),
     "100 MB of commas": Case(lambda: unfinished(b","), bad={"record_too_long": [202]}),
@@ -226,9 +226,11 @@ CASES = {
     "a deep ndjson line": Case(
         lambda: ndjson() + b'{"a":' * 5000 + b"1" + b"}" * 5000 + b"\n", "in.ndjson", bad={"too_deep": [201]}
     ),
-    "noise": Case(lambda: random.Random(1).randbytes(300_000), error="unknown_format"),
+    "noise": Case(lambda: random.Random(1).randbytes(300_000), read={"unknown": "refuse"}, error="unknown_format"),
     "an error page": Case(
-        lambda: b"<!DOCTYPE html><html>" + b"<p>Service unavailable, try later</p>\n" * 30, error="unknown_format"
+        lambda: b"<!DOCTYPE html><html>" + b"<p>Service unavailable, try later</p>\n" * 30,
+        read={"unknown": "refuse"},
+        error="unknown_format",
     ),
 }
 

@@ -17,7 +17,7 @@ class ModelTrainerSpec(Spec):
     """The model; its folder in base_ops/data_ingestion/models/."""
     seed: int = Field(1, ge=0)
     """Of the generated data: the same seed makes the same model."""
-    samples_per_class: int = Field(220, ge=4)
+    samples_per_class: int = Field(240, ge=4)
     """Generated for training."""
     test_samples_per_class: int = Field(40, ge=2)
     """Generated, from other seeds, for measuring."""

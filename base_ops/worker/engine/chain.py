@@ -249,6 +249,7 @@ class Chain:
             result.quarantine = refs.get(number, [])
             result.observations = _observations(stages)
             result.findings = [f for p in passes for f in p.findings] if number == 0 else []
+            result.events = [_raw_text(item, f) for f in result.findings if f.code == "raw_text"]
             results.append(result)
         results[0].counts.bytes_in = item.ref.bytes or 0
         return results
@@ -267,6 +268,11 @@ class Chain:
             found=f"{counts.quarantined / max(counts.rows_in, 1):.2%}: {reasons}",
             todo="look at the listed records; correct the source, its read options, or the limit",
         )
+
+
+def _raw_text(item: Input, finding: Finding) -> dict[str, Any]:
+    """The event of an object of no known format, of which only the lines are kept."""
+    return {"type": "raw_text_kept", "subject": item.ref.name or item.ref.uri, "data": dict(finding.data)}
 
 
 def _observations(stages: list[Stage]) -> dict[str, Any]:
@@ -290,6 +296,7 @@ def _accumulate(total: StepResult, step: StepResult) -> None:
     total.seconds = round(total.seconds + step.seconds, 3)
     total.quarantine += step.quarantine
     total.findings += step.findings
+    total.events += step.events
     for name, value in step.observations.items():
         known: Any = total.observations.get(name)
         if isinstance(value, dict):

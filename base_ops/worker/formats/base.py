@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
+from base_ops.core.protocol import Finding
 from base_ops.data_ingestion.specs import ReadSpec
 from base_ops.worker.engine.plan import Reader
 
@@ -26,6 +27,8 @@ class ByteSource:
     """Callable[[], ContextManager[BinaryIO]]"""
     local: Path | None = None
     """Set when the bytes lie unwrapped in a local file: columnar formats read it directly."""
+    findings: tuple[Finding, ...] = ()
+    """What was noticed while it was unwrapped."""
 
     def open(self) -> AbstractContextManager[BinaryIO]:
         return self.opener()  # type: ignore[operator,no-any-return]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 _MAGIC = (
     (b"\x89PNG\r\n\x1a\n", "a PNG image"),
     (b"\xff\xd8\xff", "a JPEG image"),
@@ -19,8 +21,16 @@ _MAGIC = (
     (b"-----BEGIN PGP", "a PGP message"),
     (b"PK\x03\x04", "a zip archive that is an office document"),
 )
+_HTML = re.compile(rb"(?:\xef\xbb\xbf)?\s*(?:<!doctype\s+html|<html[\s>])", re.I)
+
+
+def is_page(head: bytes) -> bool:
+    """Whether it is an HTML page: no data, but what a server says instead of it."""
+    return _HTML.match(head) is not None
 
 
 def looks_like(head: bytes) -> str:
     """What the first bytes say of an object, '' where they say nothing."""
+    if is_page(head):
+        return "an HTML page"
     return next((what for magic, what in _MAGIC if head.startswith(magic)), "")

@@ -1,8 +1,10 @@
-"""Compressed objects and archives, unwrapped while they are read: never to disk, never beyond the limits.
+"""Compressed objects and archives, unwrapped while they are read, never beyond the limits.
 
     gzip bz2 xz zstd lz4        one stream         zip tar        several members
 
-What an object is wrapped in is told by its first bytes, not by its name; wrappers nest up to three deep.
+What an object is wrapped in is told by its first bytes, not by its name; wrappers nest up to three deep. A compressed
+archive is unpacked once, into a temporary folder that goes with its members: read in place, each member would unpack
+all those before it again. Empty members are left out, with a finding.
 """
 
 from __future__ import annotations
@@ -12,22 +14,40 @@ import gzip
 import io
 import lzma
 import re
-import stat
+import shutil
 import sys
-import tarfile
+import tempfile
+import weakref
 import zipfile
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
-from pathlib import Path, PurePosixPath
+from collections import OrderedDict
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
 from typing import Any, BinaryIO, cast
 
 from base_ops.core.errors import BadInput
+from base_ops.core.protocol import Finding
 from base_ops.data_ingestion.specs import ReadSpec
 from base_ops.worker.formats.base import ByteSource
+from base_ops.worker.formats.bounded import Bounded, bomb
+from base_ops.worker.formats.tars import first_file, is_tar, tar_files, tar_member
+from base_ops.worker.formats.zips import (
+    check_member,
+    checked_files,
+    checked_zip,
+    is_document,
+    open_zip,
+    unpacked_member,
+    zip_heads,
+    zip_member,
+)
+
+__all__ = ["check_member", "checked_zip", "open_object", "wrapper_of", "zip_heads", "zip_member"]
 
 _DEPTH = 3
-_FREE_BYTES = 10 << 20
-"""Below this the ratio is not looked at."""
+_MEMBERS = 100_000
+_OPEN_ZIPS = 8
 _MAGIC = (
     (b"\x1f\x8b", "gzip"),
     (b"BZh", "bz2"),
@@ -38,35 +58,56 @@ _MAGIC = (
     (b"PK\x05\x06", "zip"),
 )
 _SUFFIXES = re.compile(r"\.(gz|gzip|bz2|xz|zst|zstd|lz4)$", re.I)
-_DOCUMENTS = {"[Content_Types].xml", "mimetype", "META-INF/MANIFEST.MF"}
-"""A zip with one of these at its root is a document (xlsx, ods, jar), not an archive of objects."""
 
 
 def open_object(local_path: Path, name: str, spec: ReadSpec) -> list[ByteSource]:
     """The objects inside a local file: itself if it is not wrapped, else every member, in archive order.
 
     Raises:
-        BadInput: zip_bomb, path_escape, nested_too_deep, password_protected, truncated, damaged, empty_object.
+        BadInput: zip_bomb, too_many_members, path_escape, nested_too_deep, password_protected, truncated, damaged,
+            empty_object.
     """
     plain = ByteSource(name, local_path.stat().st_size, lambda: local_path.open("rb", buffering=0), local_path)
-    return _unwrap(plain, spec, 0, local_path.stat().st_size)
+    unpacking = _Unpacking(spec, local_path.stat().st_size)
+    leaves = unpacking.leaves(plain, 0)
+    if not leaves:
+        raise BadInput(f"{name} holds nothing", code="empty_object", where=name)
+    if unpacking.empty:
+        leaves[0] = replace(leaves[0], findings=(_empty_members(name, unpacking.empty),))
+    return leaves
 
 
-def _unwrap(source: ByteSource, spec: ReadSpec, depth: int, packed: int) -> list[ByteSource]:
-    kind = wrapper_of(source.head(512))
-    if kind is None:
-        return [source]
-    if kind == "zip" and _is_document(source):
-        return [source]
-    if depth == _DEPTH:
-        raise BadInput(f"{source.name} is wrapped more than {_DEPTH} deep", code="nested_too_deep", where=source.name)
-    if kind == "zip":
-        members = _zip_members(source, spec)
-    elif kind == "tar":
-        members = _tar_members(source, spec)
-    else:
-        members = [_stream(source, kind, spec, source.size or packed)]
-    return [leaf for member in members for leaf in _unwrap(member, spec, depth + 1, packed)]
+def peel(source: ByteSource, spec: ReadSpec) -> tuple[list[str], ByteSource]:
+    """The wrappers of an object, outermost first, and the first file inside: nothing is read that it does not need.
+
+    Raises:
+        BadInput: as `open_object`.
+    """
+    wrappers: list[str] = []
+    packed = source.size or 1 << 62
+    while (kind := wrapper_of(source.head(512))) is not None:
+        if kind == "zip":
+            with open_zip(source) as archive:
+                if is_document(archive):
+                    break
+        if len(wrappers) == _DEPTH:
+            raise _too_deep(source.name)
+        wrappers.append(kind)
+        if kind == "zip":
+            files = [info for info in checked_zip(source, spec) if info.file_size]
+            inner = zip_member(source, files[0], spec) if files else None
+        elif kind == "tar":
+            inner = first_file(source)
+        else:
+            inner = _stream(source, kind, spec, source.size or packed)
+        if inner is None:
+            raise BadInput(f"{source.name} holds nothing", code="empty_object", where=source.name)
+        source = inner
+    return wrappers, source
+
+
+def _too_deep(name: str) -> BadInput:
+    return BadInput(f"{name} is wrapped more than {_DEPTH} deep", code="nested_too_deep", where=name)
 
 
 def wrapper_of(head: bytes) -> str | None:
@@ -74,92 +115,118 @@ def wrapper_of(head: bytes) -> str | None:
     for magic, kind in _MAGIC:
         if head.startswith(magic):
             return kind if kind != "bz2" or head[4:10] in (b"1AY&SY", b"\x17rE8P\x90") else None
-    return "tar" if head[257:262] == b"ustar" else None
+    return "tar" if is_tar(head[:512]) else None
 
 
-# -- limits
+def _empty_members(name: str, empty: list[str]) -> Finding:
+    message = f"{name}: {len(empty)} empty members were left out, e.g. {empty[0]!r}"
+    return Finding(code="empty_member", message=message, severity="warning", data={"members": list(empty[:100])})
 
 
-class _Bounded(io.RawIOBase):
-    """A readable, seekable stream of unwrapped bytes that stops at the limits and names what is wrong."""
+class _Unpacking:
+    """What all layers of one object share: the limits, the temporary folder, the open archives."""
 
-    def __init__(self, open_stream: Callable[[], Any], name: str, packed: int | None, spec: ReadSpec) -> None:
-        self._open_stream, self._name, self._spec = open_stream, name, spec
-        self._stream = open_stream()
-        self._position = 0
-        allowed = spec.max_unpacked_bytes
-        if packed is not None:
-            allowed = min(allowed, max(_FREE_BYTES, int(packed * spec.max_ratio)))
-        self._allowed = allowed
+    def __init__(self, spec: ReadSpec, packed_bytes: int) -> None:
+        self._spec, self._packed = spec, packed_bytes
+        self._members, self._bytes = 0, 0
+        self._folder: Path | None = None
+        self._zips: OrderedDict[Path, zipfile.ZipFile] = OrderedDict()
+        self.empty: list[str] = []
 
-    def readable(self) -> bool:
-        return True
+    def leaves(self, source: ByteSource, depth: int) -> list[ByteSource]:
+        """What is not wrapped any more."""
+        head = source.head(512)
+        if depth and not head:
+            self.empty.append(source.name)
+            return []
+        kind = wrapper_of(head)
+        if kind is None:
+            return [source]
+        if kind in ("zip", "tar"):
+            source = self._spooled(source)
+        if kind == "zip" and is_document(self._zip(source)):
+            return [source]
+        if depth == _DEPTH:
+            raise _too_deep(source.name)
+        if kind == "zip":
+            members = self._zip_members(source)
+        elif kind == "tar":
+            members = self._tar_members(source)
+        else:
+            members = iter([_stream(source, kind, self._spec, source.size or self._packed)])
+        return [leaf for member in members for leaf in self.leaves(member, depth + 1)]
 
-    def seekable(self) -> bool:
-        return True
+    def _spooled(self, source: ByteSource) -> ByteSource:
+        """The source as a local file."""
+        if source.local is not None:
+            return source
+        if self._folder is None:
+            self._folder = Path(tempfile.mkdtemp(prefix="base-ops-"))
+            weakref.finalize(self, shutil.rmtree, self._folder, ignore_errors=True)
+        path = self._folder / str(sum(1 for _ in self._folder.iterdir()))
+        with source.open() as file, path.open("wb") as copy:
+            while part := file.read(1 << 20):
+                copy.write(part)
+                self._bytes += len(part)
+                if self._bytes > self._spec.max_unpacked_bytes:
+                    raise bomb(source.name, f"more than {self._spec.max_unpacked_bytes} bytes", self._spec)
 
-    def tell(self) -> int:
-        return self._position
+        @contextmanager
+        def open_copy() -> Iterator[BinaryIO]:
+            assert self._folder is not None  # which is there as long as this is
+            with path.open("rb", buffering=0) as file:
+                yield cast(BinaryIO, file)
 
-    def read(self, size: int | None = -1, /) -> bytes:
-        """As many bytes as asked for, fewer only at the end."""
-        wanted = sys.maxsize if size is None or size < 0 else size
-        parts: list[bytes] = []
-        while wanted > 0:
-            try:
-                part = self._stream.read(min(wanted, 1 << 22, self._allowed - self._position + 1))
-            except Exception as error:
-                raise _reading_error(error, self._name) from None
-            if not part:
-                break
-            parts.append(part)
-            wanted -= len(part)
-            self._position += len(part)
-            if self._position > self._allowed:
-                raise _bomb(self._name, f"more than {self._allowed} bytes", self._spec)
-        return parts[0] if len(parts) == 1 else b"".join(parts)
+        return ByteSource(source.name, path.stat().st_size, open_copy, path)
 
-    def readinto(self, buffer: Any, /) -> int:
-        data = self.read(len(buffer))
-        buffer[: len(data)] = data
-        return len(data)
+    def _count(self, name: str) -> None:
+        self._members += 1
+        if self._members > _MEMBERS:
+            raise BadInput(
+                f"{name} holds too many files",
+                code="too_many_members",
+                where=name,
+                expected=f"at most {_MEMBERS:,}",
+                todo="have it delivered in several archives",
+            )
 
-    def seek(self, offset: int, whence: int = io.SEEK_SET, /) -> int:
-        if whence == io.SEEK_END:
-            while self.read(1 << 20):
-                pass
-        target = offset if whence == io.SEEK_SET else self._position + offset
-        if target < self._position:
-            self._stream.close()
-            self._stream, self._position = self._open_stream(), 0
-        while self._position < target and self.read(min(1 << 20, target - self._position)):
+    def _zip(self, source: ByteSource) -> zipfile.ZipFile:
+        """An open archive: opened again for each member, its directory would be read so many times."""
+        assert source.local is not None
+        if source.local in self._zips:
+            self._zips.move_to_end(source.local)
+            return self._zips[source.local]
+        with open_zip(source):  # which names what is wrong with it
             pass
-        return self._position
+        if len(self._zips) == _OPEN_ZIPS:
+            self._zips.popitem(last=False)  # closed once its last member is
+        self._zips[source.local] = zipfile.ZipFile(source.local)
+        return self._zips[source.local]
 
-    def close(self) -> None:
-        if not self.closed:
-            self._stream.close()
-        super().close()
+    def _zip_members(self, source: ByteSource) -> Iterator[ByteSource]:
+        for info in checked_files(self._zip(source), source, self._spec):
+            self._count(source.name)
+            yield self._zip_member(source, info)
 
+    def _zip_member(self, source: ByteSource, info: zipfile.ZipInfo) -> ByteSource:
+        @contextmanager
+        def open_member() -> Iterator[BinaryIO]:
+            with unpacked_member(self._zip(source), source.name, info, self._spec) as file:
+                yield file
 
-def _bomb(name: str, found: str, spec: ReadSpec) -> BadInput:
-    return BadInput(
-        f"{name} unpacks to more than is allowed",
-        code="zip_bomb",
-        where=name,
-        expected=f"at most {spec.max_unpacked_bytes} bytes and {spec.max_ratio:g} times the packed size",
-        found=found,
-        todo="if the object is sound, raise read.max_unpacked_bytes or read.max_ratio",
-    )
+        return ByteSource(info.filename, info.file_size, open_member)
 
-
-def _reading_error(error: Exception, name: str) -> Exception:
-    if isinstance(error, BadInput) or (isinstance(error, OSError) and error.errno is not None):
-        return error  # the disk's fault, not the object's
-    text = str(error).lower()
-    short = isinstance(error, EOFError) or "truncat" in text or "end-of-stream" in text or "unexpected end" in text
-    code, what = ("truncated", "ends too early") if short else ("damaged", "is damaged")
-    return BadInput(f"{name} {what}", code=code, where=name, found=str(error)[:200], todo="fetch the object again")
+    def _tar_members(self, source: ByteSource) -> Iterator[ByteSource]:
+        assert source.local is not None
+        total = 0
+        members = []
+        for name, start, size in tar_files(source.local, source.name):
+            self._count(source.name)
+            total += size
+            members.append(tar_member(source.local, name, start, size, self))
+        if total > self._spec.max_unpacked_bytes:
+            raise bomb(source.name, f"{total} bytes", self._spec)
+        yield from members
 
 
 # -- one stream
@@ -178,7 +245,7 @@ def _stream(source: ByteSource, kind: str, spec: ReadSpec, packed_bytes: int) ->
                 packed.seek(0)
                 return _decompressed(packed, kind)
 
-            with _Bounded(start, source.name, packed_bytes, spec) as file:
+            with Bounded(start, source.name, packed_bytes, spec) as file:
                 yield cast(BinaryIO, file)
 
     return ByteSource(name, None, open_unpacked)
@@ -211,135 +278,3 @@ class _Unclosed(io.RawIOBase):
 
     def read(self, size: int | None = -1, /) -> bytes:
         return self._file.read(-1 if size is None else size)
-
-
-# -- archives
-
-
-def check_member(archive: str, member: str) -> None:
-    """Raises: BadInput where a member's path leaves its folder."""
-    path = member.replace("\\", "/")
-    if path.startswith("/") or re.match(r"[A-Za-z]:", path) or ".." in PurePosixPath(path).parts or "\0" in path:
-        raise BadInput(
-            f"{archive} holds a member whose path leaves the archive",
-            code="path_escape",
-            where=archive,
-            expected="relative paths without '..'",
-            found=repr(member[:200]),
-        )
-
-
-def _link(archive: str, member: str) -> BadInput:
-    return BadInput(
-        f"{archive} holds a link or device",
-        code="path_escape",
-        where=archive,
-        expected="plain files",
-        found=repr(member[:200]),
-    )
-
-
-@contextmanager
-def _zip(source: ByteSource) -> Iterator[zipfile.ZipFile]:
-    with ExitStack() as stack:
-        try:
-            file = stack.enter_context(source.open())
-            archive = stack.enter_context(zipfile.ZipFile(file))
-        except (zipfile.BadZipFile, ValueError, NotImplementedError) as error:
-            raise BadInput(
-                f"{source.name} is a damaged or truncated zip archive",
-                code="truncated" if "not a zip file" in str(error).lower() else "damaged",
-                where=source.name,
-                found=str(error)[:200],
-                todo="fetch the object again",
-            ) from None
-        yield archive
-
-
-def _is_document(source: ByteSource) -> bool:
-    with _zip(source) as archive:
-        return not _DOCUMENTS.isdisjoint(archive.namelist())
-
-
-def _zip_members(source: ByteSource, spec: ReadSpec) -> list[ByteSource]:
-    with _zip(source) as archive:
-        infos = [i for i in archive.infolist() if not i.is_dir() and not i.filename.startswith("__MACOSX/")]
-    for info in infos:
-        check_member(source.name, info.filename)
-        if stat.S_ISLNK(info.external_attr >> 16):
-            raise _link(source.name, info.filename)
-        if info.flag_bits & 0x1:
-            raise BadInput(
-                f"{source.name}: {info.filename} is encrypted",
-                code="password_protected",
-                where=source.name,
-                todo="have the sender leave the password out, or decrypt before collecting",
-            )
-    unpacked, packed = sum(i.file_size for i in infos), sum(i.compress_size for i in infos)
-    if unpacked > spec.max_unpacked_bytes or (unpacked > _FREE_BYTES and unpacked > spec.max_ratio * packed):
-        raise _bomb(source.name, f"{unpacked} bytes out of {packed}", spec)
-    if source.size is not None and packed > source.size:
-        raise _bomb(source.name, "members that overlap", spec)
-    if not infos:
-        raise BadInput(f"{source.name} holds no file", code="empty_object", where=source.name)
-    return [_zip_member(source, info, spec) for info in infos]
-
-
-def _zip_member(source: ByteSource, info: zipfile.ZipInfo, spec: ReadSpec) -> ByteSource:
-    name = f"{source.name}/{info.filename}"
-
-    @contextmanager
-    def open_member() -> Iterator[BinaryIO]:
-        with _zip(source) as archive:
-
-            def start() -> Any:
-                try:
-                    return archive.open(info)
-                except (zipfile.BadZipFile, NotImplementedError) as error:
-                    raise _reading_error(error, name) from None
-
-            with _Bounded(start, name, info.compress_size, spec) as file:
-                yield cast(BinaryIO, file)
-
-    return ByteSource(info.filename, info.file_size, open_member)
-
-
-def _tar_members(source: ByteSource, spec: ReadSpec) -> list[ByteSource]:
-    found: list[tuple[str, int]] = []
-    with source.open() as file:
-        for member in _tar_files(source, file):
-            check_member(source.name, member.name)
-            if not (member.isreg() or member.isdir()):
-                raise _link(source.name, member.name)
-            found.append((member.name if member.isreg() else "", member.size))
-    if sum(size for _, size in found) > spec.max_unpacked_bytes:
-        raise _bomb(source.name, f"{sum(size for _, size in found)} bytes", spec)
-    files = [_tar_member(source, index, name, size, spec) for index, (name, size) in enumerate(found) if name]
-    if not files:
-        raise BadInput(f"{source.name} holds no file", code="empty_object", where=source.name)
-    return files
-
-
-def _tar_files(source: ByteSource, file: BinaryIO) -> Iterator[tarfile.TarInfo]:
-    try:
-        with tarfile.open(fileobj=file, mode="r|") as archive:
-            yield from archive
-    except (tarfile.TarError, EOFError) as error:
-        raise _reading_error(error, source.name) from None
-
-
-def _tar_member(source: ByteSource, index: int, name: str, size: int, spec: ReadSpec) -> ByteSource:
-    @contextmanager
-    def open_member() -> Iterator[BinaryIO]:
-        with ExitStack() as stack:
-
-            def start() -> Any:
-                stack.close()
-                file = stack.enter_context(source.open())
-                archive = stack.enter_context(tarfile.open(fileobj=file, mode="r|"))
-                return archive.extractfile(next(m for i, m in enumerate(archive) if i == index))
-
-            with _Bounded(start, f"{source.name}/{name}", None, spec) as content:
-                yield cast(BinaryIO, content)
-
-    return ByteSource(name, size, open_member)

@@ -106,7 +106,7 @@ def test_what_is_not_on_the_wire(data):
 
 
 def test_the_opinion_is_by_format():
-    opinion = recognize(b"a\tb\n1\t2\n3\t4\n" * 10)
+    opinion = recognize(TEXTS["tsv"](Random("t/1"), "en").encode())
     assert opinion is not None and opinion.origin == "packaged"
     assert "tsv" not in opinion.shares and abs(sum(opinion.shares.values()) - 1) < 1e-9
     assert opinion.best == "csv"

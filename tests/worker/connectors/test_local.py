@@ -173,8 +173,8 @@ def test_a_file_that_changes_after_it_was_listed_is_left(drop: Path, change: Any
     (drop / "a.csv").write_bytes(b"1")
 
     class Meddled(LocalFiles):
-        def _walk(self, folder: Path, prefix: str) -> Iterator[Any]:
-            listed = list(super()._walk(folder, prefix))
+        def listed(self) -> Iterator[Any]:
+            listed = list(super().listed())
             change(drop / "a.csv")
             return iter(listed)
 

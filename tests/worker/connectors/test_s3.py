@@ -94,8 +94,8 @@ def test_an_object_that_changes_after_it_was_listed_is_left(change: str, url: st
     put(url, bucket, **{"a.csv": b"1"})
 
     class Meddled(S3Files):
-        def _list(self) -> list[Any]:
-            listed = super()._list()
+        def listed(self) -> list[Any]:
+            listed = super().listed()
             if change == "replace":
                 put(url, bucket, **{"a.csv": b"2"})
             else:

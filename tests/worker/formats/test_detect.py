@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import io
 import os
+import random
 from pathlib import Path
 
 import polars as pl
 import pytest
+from corpora_labels import labelled_files
 from delimited_kit import source_of
+from hypothesis import given
+from hypothesis import strategies as st
 
 from base_ops.core.errors import BadInput, ConfigError
 from base_ops.data_ingestion.specs import ReadSpec
-from base_ops.worker.formats.detect import choose_format, detect, open_reader
+from base_ops.worker.formats.detect import choose_format, decide, detect, detect_head, open_reader
 from base_ops.worker.formats.registry import get_format, known_formats
-from base_ops.worker.formats.wrappers import open_object
+from base_ops.worker.formats.wrappers import open_object, wrapper_of
 
 
 def parquet_bytes() -> bytes:
@@ -75,10 +79,92 @@ def test_empty(read):
     assert error.value.code == "empty_object"
 
 
+NOISE = bytes(range(256)) * 20
+
+
 def test_nobody_knows_it():
     with pytest.raises(BadInput) as error:
-        detect(source_of(bytes(range(256)) * 20, "x.bin"))
+        detect(source_of(NOISE, "x.bin"))
     assert error.value.code == "unknown_format"
+
+
+@pytest.mark.parametrize("data", [NOISE, b"\x89PNG\r\n\x1a\n" + NOISE, random.Random(1).randbytes(9000)])
+def test_7_1_unknown_bytes_end_as_raw_text_without_a_loss(data):
+    reader = open_reader(source_of(data, "x.csv"), ReadSpec())
+    rows = pl.concat(b.frame for b in reader.batches())
+    assert "raw_text" in {f.code for f in reader.findings}
+    lines = [text.encode(encoding) for text, encoding in rows.select("text", "encoding").rows()]
+    assert b"\n".join(lines) == data.removesuffix(b"\n")
+
+
+@pytest.mark.parametrize(
+    "read", [ReadSpec(unknown="refuse"), ReadSpec(columns=[{"name": "a", "type": "int64"}])], ids=["refuse", "columns"]
+)
+def test_unknown_bytes_are_refused_where_something_else_is_expected(read):
+    with pytest.raises(BadInput) as error:
+        choose_format(source_of(b"\x89PNG\r\n\x1a\n" + NOISE, "x.csv"), read)
+    assert (error.value.code, error.value.found) == ("unknown_format", "a PNG image")
+
+
+def test_a_page_is_no_data():
+    page = b"<!DOCTYPE html><html><body>" + b"<p>Service unavailable, try later</p>\n" * 30
+    with pytest.raises(BadInput) as error:
+        detect(source_of(page, "quotes.csv"))
+    assert (error.value.code, error.value.found) == ("unknown_format", "an HTML page")
+
+
+RANKED = [(0.85, "csv"), (0.4, "fixed_width"), (0.3, "txt"), (0.1, "raw_text"), (0.0, "json")]
+
+
+@pytest.mark.parametrize(
+    ("certainty", "shares", "format", "decided_by"),
+    [
+        (0.85, None, "csv", "rules"),
+        (0.85, {"csv": 0.9}, "csv", "rules"),
+        (0.85, {"txt": 0.97}, "csv", "rules"),
+        (0.85, {"txt": 0.99}, "txt", "model"),
+        (0.7, {"txt": 0.92}, "txt", "model"),
+        (0.5, {"txt": 0.69}, "csv", "rules"),
+        (0.5, {"txt": 0.71}, "txt", "model"),
+        (0.5, {"json": 1.0}, "csv", "rules"),
+        (0.5, {"raw_text": 0.9}, "raw_text", "model"),
+        (0.97, {"txt": 1.0}, "csv", "rules"),
+        (0.1, {"gzip": 1.0}, "raw_text", "rules"),
+    ],
+)
+def test_the_model_must_be_the_surer_the_surer_the_rules_are(certainty, shares, format, decided_by):
+    ranked = sorted([(certainty, "csv"), *((min(c, certainty), n) for c, n in RANKED[1:])], key=lambda p: (-p[0], p[1]))
+    found = decide(ranked, shares)
+    assert (found.format, found.decided_by) == (format, decided_by)
+
+
+def test_what_is_sure_is_not_asked_of_the_model():
+    assert detect(source_of(parquet_bytes())).model == ""
+    assert detect(source_of(b"a,b\n1,2\n3,4\n")).model == "packaged"
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-32", "utf-16-be"])
+def test_wide_text_is_read_by_formats_that_know_utf_8_only(encoding):
+    lines = "\n".join(f'{{"n": {i}, "city": "Köln"}}' for i in range(30))
+    source = source_of(lines.encode(encoding), "x")
+    assert detect(source).format == "ndjson"
+    reader = open_reader(source, ReadSpec())
+    rows = pl.concat(b.frame for b in reader.batches())
+    assert rows["n"].to_list() == list(range(30)) and set(rows["city"]) == {"Köln"}
+    assert [f.code for f in reader.findings] == ["transcoded"]
+
+
+def test_bytes_that_are_not_of_the_wide_encoding_are_named():
+    data = '{"a": 1}\n'.encode("utf-16-le") * 20_000 + b"\x00\xd8\x41\x00"
+    with pytest.raises(BadInput) as error:
+        list(open_reader(source_of(data, "x"), ReadSpec()).batches())
+    assert error.value.code == "encoding"
+
+
+@given(st.binary(max_size=600))
+def test_any_bytes_are_something(data):
+    if data:
+        assert detect_head(data, "x").format in known_formats()
 
 
 def test_formats_by_name_and_suffix():
@@ -98,3 +184,16 @@ def test_other_peoples_files():
                 found = detect(source_of(path.read_bytes(), path.name)).format
                 wrong += [path.name] if found != format else []
         assert len(wrong) <= 0.01 * len(list((root / folder).iterdir())), wrong
+
+
+@pytest.mark.corpora
+def test_real_files_of_many_formats():
+    """Renamed, so that content alone decides."""
+    right = total = 0
+    for path, wanted in labelled_files():
+        with path.open("rb") as file:
+            head = file.read(1 << 16)
+        found = wrapper_of(head) or detect_head(head, "object").format
+        right += (found if found != "zip" or wanted == {"zip"} else detect_head(head, "object").format) in wanted
+        total += 1
+    assert total > 1000 and right >= 0.975 * total, (right, total)

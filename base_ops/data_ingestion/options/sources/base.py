@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from base_ops.core.spec import Spec
 
 
@@ -17,3 +19,8 @@ class ProtocolSpec(Spec):
     def takes_window(self) -> bool:
         """Whether a fetch can be limited to a window of time (backfill)."""
         return False
+
+    @property
+    def needs_mode(self) -> Literal["snapshot", "append"] | None:
+        """The only mode of a source that its objects are right for: what is fetched adds up, or replaces by name."""
+        return "append" if self.moves_cursor else None

@@ -1,33 +1,123 @@
-"""Web protocols beside REST: GraphQL, SOAP, server-sent events, WebSocket."""
+"""Web protocols: what all have in common, GraphQL, SOAP, server-sent events, WebSocket. REST is in specs.py."""
 
 from __future__ import annotations
 
+from typing import Literal
+
+from pydantic import Field, JsonValue, model_validator
+
+from base_ops.core.spec import Spec
 from base_ops.data_ingestion.options.sources.base import ProtocolSpec
 from base_ops.data_ingestion.options.sources.streams import StreamSpec
 
 
-class GraphqlSpec(ProtocolSpec):
-    """A GraphQL query."""
+class RateSpec(Spec):
+    """How often a peer may be asked, by all tasks together that use one connection."""
+
+    requests: int = Field(100, ge=1)
+    """At most this many …"""
+    per_s: float = Field(60.0, gt=0)
+    """… in this time, seconds."""
+    burst: int | None = Field(None, ge=1)
+    """A token bucket of this size, filled with requests / per_s: short bursts may pass the rate. Default: none may, any
+    `per_s` seconds see at most `requests`."""
+
+
+class WebSpec(ProtocolSpec):
+    """What all sources over HTTP have in common; host and credentials come from the connection."""
+
+    path: str
+    """Path below the connection's host, e.g. /v1/quotes; or a full URL without credentials and query."""
+    params: dict[str, str] = Field(default_factory=dict)
+    """Query parameters."""
+    auth: Literal["none", "bearer", "basic", "api_key"] = "none"
+    """How the connection's password is sent; bearer is the Authorization header."""
+    api_key_header: str = "X-API-Key"
+    """Header of auth=api_key."""
+    rate: RateSpec | None = RateSpec(burst=200)
+    """How often the peer may be asked: its own limit. Default: 100 a minute, bursts of 200; null: as often as we like."""
+    timeout_s: float = Field(30.0, gt=0)
+    """Of connecting and of each read, seconds."""
+    tries: int = Field(4, ge=1, le=10)
+    """Attempts per request; Retry-After is honoured."""
+    backoff_s: float = Field(1.0, ge=0)
+    """First wait between attempts, doubled each time, at most 30 s."""
+    max_retry_after_s: float = Field(120.0, ge=0)
+    """A longer Retry-After ends the job as transient, seconds."""
+
+
+class GraphqlSpec(WebSpec):
+    """A GraphQL query; a connection (Relay's cursor connections) in it is read page by page."""
 
     path: str = "/graphql"
     query: str
+    """The query, e.g. query($after: String) { trades(first: 100, after: $after) { nodes { id } pageInfo { hasNextPage
+    endCursor } } }."""
+    variables: dict[str, JsonValue] = Field(default_factory=dict)
+    """Values of its variables."""
+    connection: str | None = None
+    """Path of the connection with pageInfo, e.g. data.trades; default: one page."""
+    after: str = "after"
+    """Name of the variable that takes endCursor."""
+    resume: bool = False
+    """Incremental: go on after the endCursor of the run before; needs `connection`, and mode: append."""
+    partial: Literal["refuse", "keep"] = "refuse"
+    """An answer with data and errors: refuse it, or land it with a finding."""
+    max_pages: int = Field(100_000, ge=1)
+    """More pages than this is an error, not a cut."""
+
+    @model_validator(mode="after")
+    def _pages_need_a_variable(self) -> GraphqlSpec:
+        if self.connection is not None and f"${self.after}" not in self.query:
+            raise ValueError(f"a connection is read page by page, but the query does not use ${self.after}")
+        if self.resume and self.connection is None:
+            raise ValueError("resume goes on after an endCursor, which needs connection")
+        return self
+
+    @property
+    def moves_cursor(self) -> bool:
+        return self.resume
 
 
-class SoapSpec(ProtocolSpec):
-    """A SOAP call."""
+class SoapSpec(WebSpec):
+    """A SOAP call; its answer's envelope is landed as received."""
 
-    path: str
     action: str
+    """SOAPAction, e.g. urn:quotes/GetQuotes."""
     body: str
+    """Content of the envelope's Body: XML that declares its own namespaces."""
+    version: Literal["1.1", "1.2"] = "1.1"
+    security: Literal["none", "username_digest", "username_text"] = "none"
+    """WS-Security UsernameToken of the connection's login and password; username_text over https only."""
 
 
-class SseSpec(StreamSpec):
-    """Server-sent events."""
+class SseSpec(StreamSpec, WebSpec):
+    """Server-sent events (text/event-stream), resumed by Last-Event-ID."""
 
-    path: str
+    idle_s: float = Field(10.0, gt=0)
+    """A run ends when nothing has come for this long, seconds."""
+    max_message_bytes: int = Field(1 << 20, ge=1)
+    """A longer event ends the run as bad input."""
+
+    @property
+    def moves_cursor(self) -> bool:
+        return True
 
 
-class WebsocketSpec(StreamSpec):
-    """Messages of a WebSocket."""
+class WebsocketSpec(StreamSpec, WebSpec):
+    """Messages of a WebSocket. What is sent while nobody listens is lost; `sequence` tells."""
 
-    path: str
+    subscribe: tuple[JsonValue, ...] = ()
+    """Messages to send once connected, in order: texts as they are, others as JSON."""
+    ping_s: float = Field(20.0, gt=0)
+    """The peer is pinged this often, and taken as gone when a ping is not answered for as long, seconds."""
+    idle_s: float = Field(10.0, gt=0)
+    """A run ends when no message has come for this long, seconds."""
+    max_message_bytes: int = Field(1 << 20, ge=1)
+    """A longer message ends the run as bad input."""
+    sequence: str | None = None
+    """Path of a whole number in each JSON message that counts them: what came before is dropped, a gap is told."""
+
+    @property
+    def moves_cursor(self) -> bool:
+        return self.sequence is not None

@@ -6,6 +6,7 @@ import codecs
 import re
 
 from base_ops.core.protocol import Finding
+from base_ops.worker.formats.alphabets import by_alphabet
 from base_ops.worker.formats.delimited.dialect import Dialect
 
 _BOMS = (
@@ -18,7 +19,6 @@ _BOMS = (
 _PROBE_BYTES = 1 << 16
 _SURE, _SURE_DISTINCT = 8, 2
 _MULTIBYTE = re.compile(rb"[\xc2-\xdf][\x80-\xbf]|[\xe0-\xef][\x80-\xbf]{2}|[\xf0-\xf4][\x80-\xbf]{3}")
-_WESTERN = re.compile(r"[A-Za-zÀ-ÖØ-öø-ÿŠšŽžŒœ€£¥§°±²³µ·¹º»¼½¾«®©™–—‘’“”„…•\xa0¿¡ª]*\Z")
 _ALIASES = {"utf-16": "utf-16-le", "utf-32": "utf-32-le", "utf-8-sig": "utf-8", "ascii": "utf-8"}
 
 
@@ -102,12 +102,7 @@ def guess_encoding(head: bytes, *, complete: bool) -> str:
     if valid > 0.5 * high:
         return "utf-8"  # some lines are damaged
     lines = b"\n".join(line for line in head.splitlines() if not line.isascii())[:_PROBE_BYTES]
-    text = lines.decode("cp1252", "replace")
-    marks = "".join(re.findall(r"[^\x00-\x7f]", text))
-    western = _WESTERN.match(marks) and len(marks) <= len(re.findall(r"[A-Za-z]", text)) + 1
-    if western and not re.fullmatch(r"[ÿþ]*", marks):
-        return "cp1252"
-    return _last_resort(lines)
+    return by_alphabet(lines) or _last_resort(lines)
 
 
 def _by_nulls(head: bytes) -> str | None:

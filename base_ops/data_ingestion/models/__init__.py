@@ -1,0 +1,1 @@
+"""Models of data_ingestion, a folder each."""

@@ -1,0 +1,202 @@
+"""The file dags/config/data_ingestion/schedules.yaml: schedules by name, and the rules they run under."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, Field, field_serializer, model_validator
+
+from base_ops.core.errors import did_you_mean
+from base_ops.core.spec import Spec
+from base_ops.data_ingestion.options.schedules import (
+    DependencySchedule,
+    MaintenanceSpec,
+    Names,
+    TimeSchedule,
+    When,
+    check_dependencies,
+    parse_when,
+    resolved,
+)
+
+PRIORITIES = {"critical": 1, "high": 2, "medium": 3, "low": 4}
+
+
+class PoolSpec(Spec):
+    """An Airflow pool and how its runs are treated."""
+
+    slots: int = Field(ge=1)
+    """Tasks at once."""
+    timeout_s: float = Field(gt=0)
+    """A run that takes longer is ended, seconds."""
+    tries: int = Field(ge=1)
+    """Attempts at most."""
+
+
+class LimitsSpec(Spec):
+    """Bounds of the whole platform."""
+
+    concurrent: int = Field(100, ge=1)
+    """Runs at once."""
+    queue: int = Field(1000, ge=1)
+    """Runs that may wait; beyond that those of the lowest priority are deferred, none is refused."""
+    max_cpu_share: float = Field(0.8, gt=0, le=1)
+    """Above this share of the CPUs new runs are held."""
+    max_memory_share: float = Field(0.85, gt=0, le=1)
+    """Above this share of the memory new runs are held."""
+    max_io_bytes_per_s: int = Field(10**9, ge=1)
+    """Above this much input and output new runs are held, bytes per second."""
+
+
+class BackfillPolicy(Spec):
+    """How the past is made up for."""
+
+    max_days: int = Field(30, ge=1)
+    """A longer backfill is refused, days."""
+    chunk_days: int = Field(1, ge=1)
+    """Days of one chunk."""
+    parallel: int = Field(5, ge=1)
+    """Chunks at once."""
+    pool: str = "low"
+    """Pool of the chunks."""
+
+
+class DisablePolicy(Spec):
+    """When a schedule is switched off by itself."""
+
+    failures: int = Field(5, ge=1)
+    """So many failed runs …"""
+    within_s: float = Field(3600, gt=0)
+    """… within this long, seconds."""
+
+    def trips(self, failures: Iterable[datetime], now: datetime) -> bool:
+        """Whether so many of the failures are so recent."""
+        since = now - timedelta(seconds=self.within_s)
+        return sum(since <= moment <= now for moment in failures) >= self.failures
+
+
+class RetryPolicy(Spec):
+    """How a scheduled run is tried again."""
+
+    tries: int = Field(3, ge=1)
+    """Attempts at most."""
+    delay_s: float = Field(60, gt=0)
+    """First wait, seconds, doubled each time, with jitter."""
+    max_delay_s: float = Field(1800, gt=0)
+    """Longest wait, seconds."""
+
+
+class SlaSpec(Spec):
+    """What is promised of scheduled runs."""
+
+    run_s: float = Field(300, gt=0)
+    """A run takes at most, seconds."""
+    success_share: float = Field(0.99, gt=0, le=1)
+    """Share of runs that succeed."""
+    start_within_s: float = Field(300, gt=0)
+    """A run starts within, seconds of its moment."""
+
+
+class FallbackSpec(Spec):
+    """What to fetch from instead of a source that is not there."""
+
+    source: str
+    """Id of the source; `cache`: what was fetched last."""
+    quality: float = Field(ge=0, le=1)
+    """How good it is; below the policy's limit its data is marked degraded."""
+
+
+class ScheduleEntry(Spec):
+    """One schedule by name."""
+
+    title: str = ""
+    """One line for people."""
+    when: Annotated[When | None, BeforeValidator(parse_when)] = None
+    """A schedule; left out: by hand only."""
+    sources: Names = ()
+    """Ids of the sources it fetches."""
+    priority: Literal["critical", "high", "medium", "low"] = "medium"
+    """Who goes first."""
+    pool: str = "normal"
+    """Name of a pool below."""
+    timeout_s: float | None = Field(None, gt=0)
+    """A run that takes longer is ended, seconds; default the pool's."""
+    enabled: bool = True
+    """False: never runs by itself."""
+
+    @field_serializer("when", mode="wrap")
+    def _when_given(self, value: Any, handler: Any) -> Any:
+        return None if value is None else value.model_dump(mode="json", exclude_unset=True)
+
+
+class SchedulesFile(Spec):
+    """dags/config/data_ingestion/schedules.yaml."""
+
+    maintenance: dict[str, MaintenanceSpec] = Field(default_factory=dict)
+    """Windows by name."""
+    pools: dict[str, PoolSpec] = Field(default_factory=dict)
+    """Pools by name."""
+    limits: LimitsSpec = LimitsSpec()
+    backfill: BackfillPolicy = BackfillPolicy()
+    retries: RetryPolicy = RetryPolicy()
+    disable: DisablePolicy = DisablePolicy()
+    sla: SlaSpec = SlaSpec()
+    min_fallback_quality: float = Field(0.8, ge=0, le=1)
+    """Weaker fallbacks are only taken marked as degraded."""
+    fallbacks: dict[str, tuple[FallbackSpec, ...]] = Field(default_factory=dict)
+    """By source: what to fetch from instead, best first."""
+    schedules: dict[str, ScheduleEntry] = Field(default_factory=dict)
+    """Schedules by name."""
+
+    @model_validator(mode="after")
+    def _references_lead_somewhere(self) -> SchedulesFile:
+        for name, entry in self.schedules.items():
+            if entry.pool not in self.pools:
+                raise ValueError(
+                    f"schedules.{name}.pool={entry.pool!r} is no pool. {did_you_mean(entry.pool, self.pools)}"
+                )
+            if isinstance(entry.when, TimeSchedule):
+                resolved(entry.when, self.maintenance, f"schedules.{name}.when")
+        if self.backfill.pool not in self.pools and self.pools:
+            raise ValueError(
+                f"backfill.pool={self.backfill.pool!r} is no pool. {did_you_mean(self.backfill.pool, self.pools)}"
+            )
+        check_dependencies(
+            {n: e.when.after for n, e in self.schedules.items() if isinstance(e.when, DependencySchedule)},
+            self.schedules,
+        )
+        return self
+
+    def when(self, name: str) -> When | None:
+        """The schedule of a name, its maintenance windows written out."""
+        found = self.schedules[name].when
+        return resolved(found, self.maintenance, name) if isinstance(found, TimeSchedule) else found
+
+
+def schedules_path(config_dir: Path) -> Path:
+    return config_dir / "data_ingestion" / "schedules.yaml"
+
+
+def load_schedules(config_dir: Path | None = None) -> SchedulesFile:
+    """The checked file; an empty one where there is none.
+
+    Raises:
+        ConfigError: naming file, line and key.
+    """
+    from base_ops.core.config import config_dir as configured
+    from base_ops.core.errors import ConfigError
+    from base_ops.core.spec import check
+    from base_ops.core.yamlio import load_yaml
+
+    path = schedules_path(config_dir or configured())
+    if not path.exists():
+        return SchedulesFile()
+    document = load_yaml(path)
+    try:
+        found: SchedulesFile = check(SchedulesFile, document.data, path.name, noun="config")
+        return found
+    except ConfigError as error:
+        raise ConfigError(error.what, code=error.code, where=document.where(*error.loc)) from None

@@ -1,0 +1,109 @@
+"""What the scheduler agent can be asked, besides whether a source is there (specs.py)."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, Field, model_validator
+
+from base_ops.core.spec import Spec
+from base_ops.data_ingestion.options.schedule_policies import SchedulesFile
+from base_ops.data_ingestion.options.schedules import Names, Zone
+
+
+def _checked_instant(text: str) -> str:
+    instant(text)
+    return text
+
+
+def instant(text: str) -> datetime:
+    """An ISO 8601 moment in UTC; one without an offset, and a date alone, is in UTC.
+
+    Raises:
+        ValueError: it is none.
+    """
+    found = datetime.fromisoformat(text)
+    return found.replace(tzinfo=UTC) if found.tzinfo is None else found.astimezone(UTC)
+
+
+Instant = Annotated[str, AfterValidator(_checked_instant)]
+
+
+class PlanRunsSpec(Spec):
+    """When the schedules run next, in which pools, who is deferred, and which are to be switched off."""
+
+    action: Literal["plan_runs"]
+    schedules: SchedulesFile | None = None
+    """The schedules and their rules; default: schedules.yaml of the configuration."""
+    as_of: Instant | None = None
+    """Plan from this moment on, ISO 8601; default: now."""
+    horizon_h: float = Field(24, gt=0, le=24 * 31)
+    """How far ahead, hours."""
+    failures: dict[str, tuple[Instant, ...]] = Field(default_factory=dict)
+    """By schedule, when runs of it failed lately."""
+    cpu_share: float | None = Field(None, ge=0)
+    """Share of the CPUs in use now, where it is known."""
+    memory_share: float | None = Field(None, ge=0)
+    """Share of the memory in use now."""
+    io_bytes_per_s: float | None = Field(None, ge=0)
+    """Input and output now, bytes per second."""
+
+
+class PlanBackfillSpec(Spec):
+    """Cut a stretch of the past into the chunks a backfill is run in."""
+
+    action: Literal["plan_backfill"]
+    start: Instant
+    """From, ISO 8601."""
+    end: Instant
+    """Up to, ISO 8601."""
+    schedules: SchedulesFile | None = None
+    """The rules; default: schedules.yaml of the configuration."""
+    market: str | None = None
+    """Name of a calendar: chunks without a session are left out."""
+
+    @model_validator(mode="after")
+    def _in_order(self) -> PlanBackfillSpec:
+        if instant(self.start) >= instant(self.end):
+            raise ValueError(f"start={self.start!r} is not before end={self.end!r}")
+        return self
+
+
+class DiscoverFallbackSourcesSpec(Spec):
+    """What to fetch from instead of a source that is not there, best first."""
+
+    action: Literal["discover_fallback_sources"]
+    source: str
+    """Id of the source that failed."""
+    tried: Names = ()
+    """Ids of fallbacks that failed as well."""
+    schedules: SchedulesFile | None = None
+    """The fallbacks; default: schedules.yaml of the configuration."""
+    max_cache_age_s: float = Field(86_400, gt=0)
+    """What was fetched last is no fallback when it is older, seconds."""
+    as_of: Instant | None = None
+    """Age is counted from this moment, ISO 8601; default: now."""
+
+
+class ForecastLoadSpec(Spec):
+    """The load of the next 7 days by quarter-hours, with intervals, from the calendar and what was."""
+
+    action: Literal["forecast_load"]
+    name: str = "load"
+    """Name of the series; part of the file's name."""
+    history: str | None = None
+    """Parquet file with the columns `time` (timestamp) and `load` (number), summed by quarter-hour; default: the runs
+    recorded in the lake."""
+    measure: Literal["runs", "rows", "bytes", "seconds"] = "bytes"
+    """What is counted of the lake's runs."""
+    market: str | None = None
+    """Name of the calendar that drives the load, e.g. XNYS."""
+    timezone: Zone = "UTC"
+    """Whose days of the week count where there is no market."""
+    as_of: Instant | None = None
+    """Forecast from this moment on; default: now."""
+    capacity: float | None = Field(None, gt=0)
+    """Load per quarter-hour that can be borne; slots that may exceed it are told."""
+    target: str | None = None
+    """Folder for the forecast; default: forecasts/ in the lake."""
