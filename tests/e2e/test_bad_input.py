@@ -210,7 +210,7 @@ CASES = {
     ),
     "utf-16 without a mark": Case(lambda: text().encode("utf-16-le")),
     "utf-16 in declared utf-8": Case(
-        lambda: text().encode("utf-16-le"), read={"encoding": "utf-8", "format": "csv"}, error="not_this_format"
+        lambda: text().encode("utf-16-le"), read={"encoding": "utf-8", "format": "csv"}, finding="encoding_disagrees"
     ),
     "ragged": Case(
         lambda: text((5, "900,x,1.5,more"), (80, "901,x")).encode(), bad={"ragged_long": [5], "ragged_short": [80]}
