@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: help setup demo test lint format bench chaos ui requirements clean
+.PHONY: help setup demo test lint format bench calendars chaos ui requirements clean
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*?## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -46,7 +46,10 @@ ui: setup ## Airflow with the DAGs loaded; Ctrl-C stops everything
 requirements: ## compile the hashed requirement files from pyproject.toml
 	@uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --all-extras --group dev pyproject.toml requirements/build.in -o requirements/dev.txt
 	@uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --extra worker --extra s3 --extra postgres pyproject.toml -o requirements/worker.txt
-	@uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --extra airflow --extra postgres pyproject.toml -o requirements/airflow.txt
+	@uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --extra airflow --extra s3 --extra postgres pyproject.toml -o requirements/airflow.txt
+
+calendars: ## write the exchanges' calendars anew, two years ahead (fetches exchange_calendars with pandas 2)
+	@uv run --quiet --isolated --no-project --with 'exchange_calendars>=4.13.2' --with 'pandas<3' --with-editable . python -W ignore -m base_ops.calendars.build
 
 clean: ## remove what the targets above made
 	@rm -rf $(VENV) .venv-uv .base_ops .airflow .bench

@@ -1,12 +1,14 @@
-"""The Airflow plugin of base_ops: metrics of whole workflows, by a listener."""
+"""The Airflow plugin of base_ops: metrics of whole workflows, by a listener, and the timetable of its schedules."""
 
 from airflow.plugins_manager import AirflowPlugin
 
-from base_ops.orchestration import listener
+from base_ops.orchestration import disabling, listener
+from base_ops.orchestration.timetables import ScheduleTimetable
 
 
 class BaseOpsPlugin(AirflowPlugin):
-    """Registers the listener; the operators need no plugin."""
+    """Registers listener and timetable; the operators need no plugin."""
 
     name = "base_ops"
-    listeners = [listener]  # noqa: RUF012 - Airflow reads a plain class attribute
+    listeners = [listener, disabling]  # noqa: RUF012 - Airflow reads a plain class attribute
+    timetables = [ScheduleTimetable]  # noqa: RUF012

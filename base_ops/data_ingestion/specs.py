@@ -182,6 +182,11 @@ class PagingSpec(Spec):
 class HttpSpec(WebSpec):
     """A REST endpoint; host and credentials come from the connection."""
 
+    each: dict[str, tuple[str, ...]] = Field(default_factory=dict)
+    """Ask once for each value of these query parameters (each combination of several), e.g. symbol: [EURUSD, …]. The
+    values become captures of what is landed."""
+    connections: int = Field(10, ge=1, le=1000)
+    """each: so many are asked for at once."""
     paging: PagingSpec = PagingSpec()
     records: str | None = None
     """Path of the list of records in each page's body; default: the body itself."""
@@ -196,6 +201,8 @@ class HttpSpec(WebSpec):
     def _cursor_both_ways(self) -> HttpSpec:
         if (self.cursor_field is None) != (self.cursor_param is None):
             raise ValueError("cursor_field (what is remembered) and cursor_param (what is sent) go together")
+        if self.each and self.cursor_field is not None:
+            raise ValueError("one cursor cannot hold for several series: each and cursor_field exclude each other")
         return self
 
     @property
@@ -295,7 +302,7 @@ class SourceSpec(Spec):
         path = self.files.path if self.files else ""
         if is_template(path) or is_template(self.slice):
             return self
-        known = _CAPTURE.findall(path)
+        known = [*_CAPTURE.findall(path), *(self.http.each if self.http else ())]
         for name in _CAPTURE.findall(self.slice):
             if name not in known:
                 hint = did_you_mean(name, known)

@@ -23,6 +23,8 @@ from airflow.sdk import DAG, Asset, AssetAll, AssetAny, Param, TaskGroup, get_pa
 from base_ops.core.errors import BaseOpsError, ConfigError
 from base_ops.core.ids import AgentId
 from base_ops.core.settings import load_settings
+from base_ops.data_ingestion.options.schedules import DependencySchedule, EventSchedule, TimeSchedule
+from base_ops.orchestration import dependencies
 from base_ops.orchestration.loading import LoadedPipeline, before, load_pipeline
 from base_ops.orchestration.operator import AgentOperator
 from base_ops.orchestration.pipeline import AssetSchedule, Pipeline, ResultsOf, RunOptions, TaskModel
@@ -81,13 +83,15 @@ def build(folder: Path, only: str | None) -> Built:
             loaded[path] = load_pipeline(path, config_dir)
         except BaseOpsError as fault:
             faults[path] = fault
+    faults.update(dependencies.faults(loaded, complete=only is None and not faults))
     faults.update(_duplicates(loaded))
+    awaited = dependencies.awaited(loaded)
     dags: dict[str, DAG] = {}
     for path, pipeline in loaded.items():
         if path in faults or only not in (None, pipeline.model.dag_id):
             continue
         try:
-            dags[pipeline.model.dag_id] = build_dag(pipeline)
+            dags[pipeline.model.dag_id] = build_dag(pipeline, awaited=pipeline.model.dag_id in awaited)
         except BaseOpsError as fault:
             faults[path] = fault
         except Exception as error:  # what Airflow itself refuses: a bad cron expression, a param that fits no schema
@@ -116,14 +120,18 @@ def _duplicates(loaded: Mapping[Path, LoadedPipeline]) -> dict[Path, BaseOpsErro
     }
 
 
-def build_dag(pipeline: LoadedPipeline) -> DAG:
-    """The DAG of one pipeline, complete and checked for cycles."""
+def build_dag(pipeline: LoadedPipeline, *, awaited: bool = False) -> DAG:
+    """The DAG of one pipeline, complete and checked for cycles.
+
+    Args:
+        awaited: whether other pipelines wait for it.
+    """
     model = pipeline.model
     dag = DAG(
         dag_id=model.dag_id,
         description=model.title or None,
         doc_md=model.description or None,
-        schedule=_schedule(model),
+        schedule=_schedule(pipeline),
         start_date=model.start_date,
         catchup=model.catchup,
         tags=set(model.tags),
@@ -138,6 +146,8 @@ def build_dag(pipeline: LoadedPipeline) -> DAG:
     )
     with dag:
         _Builder(pipeline, dag).build()
+        if awaited:
+            dependencies.mark_done(dag)
     dag.validate()  # type: ignore[no-untyped-call]
     dag.check_cycle()
     return dag
@@ -260,11 +270,24 @@ def _work(model: TaskModel, parts: list[dict[str, Any]]) -> dict[str, Any]:
     return {"fuse": parts} if model.fuse else {"spec": parts[0]["spec"]}
 
 
-def _schedule(model: Pipeline) -> Any:
-    if not isinstance(model.schedule, AssetSchedule):
-        return model.schedule
-    assets = [dataset_asset(name) for name in model.schedule.assets]
-    return AssetAny(*assets) if model.schedule.any else AssetAll(*assets)
+def _schedule(pipeline: LoadedPipeline) -> Any:
+    """What Airflow is told of `schedule`."""
+    schedule = pipeline.schedule
+    if isinstance(schedule, AssetSchedule):
+        assets = [dataset_asset(name) for name in schedule.assets]
+        return AssetAny(*assets) if schedule.any else AssetAll(*assets)
+    if isinstance(schedule, EventSchedule):
+        return AssetAny(*(dependencies.event_asset(event) for event in schedule.events))
+    if isinstance(schedule, DependencySchedule):
+        return AssetAll(*(dependencies.done_asset(dag_id) for dag_id in schedule.after))
+    if isinstance(schedule, TimeSchedule):
+        from base_ops.orchestration.timetables import ScheduleTimetable
+
+        try:
+            return ScheduleTimetable(schedule)
+        except ConfigError as error:
+            raise pipeline.fault(error.what, "schedule", code=error.code, todo=error.todo) from None
+    return schedule
 
 
 def _param(schema: Any) -> Param:

@@ -11,21 +11,50 @@ if TYPE_CHECKING:
 
 
 @hookimpl
+def on_dag_run_running(dag_run: DagRun, msg: str) -> None:
+    """Measure how many runs there are when one starts."""
+    measure_runs()
+
+
+@hookimpl
 def on_dag_run_success(dag_run: DagRun, msg: str) -> None:
     """Count a run that succeeded."""
     _count(dag_run, "success")
+    measure_runs()
 
 
 @hookimpl
 def on_dag_run_failed(dag_run: DagRun, msg: str) -> None:
     """Count a run that failed."""
     _count(dag_run, "failed")
+    measure_runs()
 
 
 def _count(dag_run: DagRun, status: str) -> None:
     from airflow.observability import stats
 
-    tags = {"workflow_type": dag_run.dag_id, "status": status}
-    stats.incr("workflows_executed_total", tags=tags)
+    about = {"workflow_type": dag_run.dag_id}
+    priority = str((dag_run.conf or {}).get("priority", "normal"))
+    stats.incr("workflows_executed_total", tags={**about, "status": status, "priority": priority})
     if dag_run.start_date and dag_run.end_date:
+        tags = {**about, "status": status}
         stats.timing("workflow_execution_duration_seconds", dag_run.end_date - dag_run.start_date, tags=tags)
+    for ti in dag_run.get_task_instances():
+        if ti.queued_dttm and ti.start_date and ti.start_date >= ti.queued_dttm:  # a cleared one may look reversed
+            stats.timing("agent_coordination_latency_seconds", ti.start_date - ti.queued_dttm, tags=about)
+
+
+def measure_runs() -> None:
+    """How many runs wait and how many run, of all DAGs, as the database has it."""
+    from airflow.models.dagrun import DagRun
+    from airflow.observability import stats
+    from airflow.utils.session import create_session
+    from sqlalchemy import func, select
+
+    with create_session() as session:
+        counted = (
+            select(DagRun.state, func.count()).where(DagRun.state.in_(("queued", "running"))).group_by(DagRun.state)
+        )
+        found = {str(state): number for state, number in session.execute(counted).all()}
+    stats.gauge("workflow_queue_size", found.get("queued", 0))
+    stats.gauge("active_workflows", found.get("running", 0))

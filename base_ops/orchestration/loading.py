@@ -14,6 +14,7 @@ from base_ops.core.errors import ConfigError, did_you_mean
 from base_ops.core.ids import AgentId, check_name
 from base_ops.core.spec import check, parse_spec, spec_type
 from base_ops.core.yamlio import YamlDocument, load_yaml
+from base_ops.data_ingestion.options.schedules import DependencySchedule, NamedSchedule, TimeSchedule, resolved
 from base_ops.orchestration.pipeline import Pipeline, ResultsOf, TaskModel
 
 ANY_PLACEHOLDER = re.compile(r"\$\{([^}]*)\}")
@@ -31,6 +32,40 @@ class LoadedPipeline:
     def sources(self) -> list[dict[str, Any]]:
         """The configurations of `sources`, in order, each checked in its own file."""
         return [self._source(number, given) for number, given in enumerate(self.model.sources)]
+
+    @cached_property
+    def schedule(self) -> Any:
+        """`schedule` with names of schedules.yaml (a whole schedule's, or its maintenance windows') written out.
+
+        Raises:
+            ConfigError: a name that is not there, or a fault in schedules.yaml.
+        """
+        given = self.model.schedule
+        if not isinstance(given, (NamedSchedule, TimeSchedule)):
+            return given
+        if isinstance(given, TimeSchedule) and all(not isinstance(window, str) for window in given.maintenance):
+            return given
+        from base_ops.data_ingestion.options.schedule_policies import load_schedules
+
+        shipped = load_schedules(self.config_dir)
+        try:
+            if isinstance(given, TimeSchedule):
+                return resolved(given, shipped.maintenance, "schedule")
+            if given.use not in shipped.schedules:
+                raise ValueError(
+                    f"schedule.use={given.use!r} is not known. {did_you_mean(given.use, shipped.schedules)}"
+                )
+        except ValueError as error:
+            key = "use" if isinstance(given, NamedSchedule) else "maintenance"
+            raise self.fault(str(error), "schedule", key, code="unknown_schedule") from None
+        found = shipped.schedules[given.use]
+        if isinstance(found.when, DependencySchedule):
+            raise self.fault(
+                f"The schedule {given.use!r} waits for schedules; a pipeline waits for pipelines",
+                *("schedule", "use"),
+                todo="write after: with the ids of the pipelines",
+            )
+        return shipped.when(given.use) if found.enabled else None
 
     def fault(self, what: str, *path: str | int, code: str = "bad_pipeline", todo: str = "") -> ConfigError:
         """A ConfigError that names file, line and key."""
@@ -102,7 +137,7 @@ class LoadedPipeline:
 
     def _source(self, number: int, given: str | Mapping[str, Any]) -> dict[str, Any]:
         if not isinstance(given, str):
-            return check_source(self.document, given, "sources", number)
+            return check_source(self.document, given, "sources", number, folder=self.config_dir)
         try:
             return load_source(given, self.config_dir)
         except ConfigError as error:

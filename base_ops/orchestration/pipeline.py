@@ -4,7 +4,8 @@
     title: Daily FX quotes of two vendors, merged into one table
     description: |-                       # Markdown, shown in the UI
       ...
-    schedule: "@hourly"                   # cron, preset, null, or {assets: [...], any: true}
+    schedule: "@hourly"                   # cron, preset, null, {assets: [...], any: true}, or by market hours:
+                                          # {market: XNYS, at: close+15m} … see data_ingestion/options/schedules.py
     start_date: 2024-01-01                # UTC
     catchup: false
     owner: market-data
@@ -46,6 +47,7 @@ from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from base_ops.core.errors import did_you_mean
 from base_ops.core.spec import Spec
+from base_ops.data_ingestion.options.schedules import NamedSchedule, When, parse_when
 
 SETUPS = ("sample_market",)
 """Known values of `setup`."""
@@ -153,6 +155,9 @@ class AssetSchedule(Spec):
 
 
 def _schedule(value: Any) -> Any:
+    """Choose the form by its keys, so that a fault is reported once and not per form."""
+    if isinstance(value, dict) and not {"assets", "any"} & set(value):
+        return parse_when(value)
     return AssetSchedule.model_validate(value) if isinstance(value, dict) else value
 
 
@@ -162,7 +167,7 @@ class Pipeline(Spec):
     dag_id: str = Field(pattern=r"^[A-Za-z0-9_.\-]+$", max_length=250)
     title: str = ""
     description: str = ""
-    schedule: Annotated[str | AssetSchedule | None, BeforeValidator(_schedule)] = None
+    schedule: Annotated[str | AssetSchedule | NamedSchedule | When | None, BeforeValidator(_schedule)] = None
     start_date: datetime = datetime(2024, 1, 1, tzinfo=UTC)
     catchup: bool = False
     owner: str = "base-platform"

@@ -119,6 +119,10 @@ def test_references_to_sources_that_are_not_there_and_calendars_that_end_are_tol
     assert found == {"unknown_source": 1, "calendar_ends_soon": 1}
 
 
+def test_no_schedules_at_all_are_told(run: Run) -> None:
+    assert codes(run("plan_runs", as_of="2026-11-27")) == {"no_schedules": 1}
+
+
 def test_new_runs_are_held_when_the_machine_is_busy(run: Run) -> None:
     result = run("plan_runs", schedules=SCHEDULES, as_of="2026-11-27", cpu_share=0.81, memory_share=0.85)
     assert seen(result)["held"] == ["cpu_share 0.81 > 0.8"]
@@ -223,7 +227,9 @@ def test_without_history_there_is_no_forecast(run: Run) -> None:
         pl.DataFrame({"when": [datetime(2026, 1, 1, tzinfo=UTC)], "load": [1.0]}),
         pl.DataFrame({"time": ["2026-01-01"], "load": [1.0]}),
         pl.DataFrame({"time": [datetime(2026, 1, 1, tzinfo=UTC)], "load": [-1.0]}),
-        pl.DataFrame({"time": [datetime(2026, 1, 1, tzinfo=UTC)], "load": [None]}, schema_overrides={"load": pl.Float64}),
+        pl.DataFrame(
+            {"time": [datetime(2026, 1, 1, tzinfo=UTC)], "load": [None]}, schema_overrides={"load": pl.Float64}
+        ),
     ],
 )
 def test_a_history_that_is_none_is_refused(run: Run, tmp_path: Path, frame: pl.DataFrame) -> None:

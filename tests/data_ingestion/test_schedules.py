@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ from pydantic import ValidationError
 from base_ops.calendars.recurrence import recurrence
 from base_ops.core.errors import ConfigError
 from base_ops.data_ingestion.options.schedule_policies import DisablePolicy, SchedulesFile, load_schedules
+from base_ops.data_ingestion.options.scheduler import PlanRunsSpec, instant
 from base_ops.data_ingestion.options.schedules import (
     MAX_DEPTH,
     CronSchedule,
@@ -88,6 +89,19 @@ def test_the_keys_tell_the_form(raw: dict[str, Any], form: type) -> None:
 def test_faults(raw: dict[str, Any], says: str) -> None:
     with pytest.raises((ValidationError, ValueError), match=says):
         parse_when(raw)
+
+
+@pytest.mark.parametrize(
+    ("given", "taken"),
+    [
+        ("2026-11-27T10:00:00+02:00", "2026-11-27T08:00:00+00:00"),
+        (datetime(2026, 11, 27, 8, tzinfo=UTC), "2026-11-27T08:00:00+00:00"),
+        (date(2026, 11, 27), "2026-11-27T00:00:00+00:00"),
+    ],
+)
+def test_moments_as_yaml_gives_them(given: Any, taken: str) -> None:
+    found = PlanRunsSpec(action="plan_runs", as_of=given).as_of
+    assert found is not None and instant(found).isoformat() == taken
 
 
 def test_7_13_circular_dependency_fails_at_parse() -> None:

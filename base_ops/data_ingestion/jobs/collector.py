@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 import threading
 import time
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from datetime import UTC
 from typing import Literal
@@ -21,12 +22,13 @@ from base_ops.core.ids import fingerprint
 from base_ops.core.protocol import Counts, DataRef, Finding, Lineage, StepResult
 from base_ops.data_ingestion.specs import CollectorSpec, SourceSpec
 from base_ops.worker.backoff import Clock
+from base_ops.worker.connections.credentials import Keyring
 from base_ops.worker.connectors import open_connector
 from base_ops.worker.connectors.base import Fetched, Report, Site
 from base_ops.worker.connectors.cursor import furthest
 from base_ops.worker.context import Context, JobOutput
 from base_ops.worker.failpoints import failpoint
-from base_ops.worker.lake.landing import History, LandedObject, Landing, LandingEntry
+from base_ops.worker.lake.landing import DeadLetters, History, LandedObject, Landing, LandingEntry
 
 AGENT = "data_ingestion.collector"
 _RACES = 20
@@ -56,9 +58,12 @@ def collect(spec: CollectorSpec, ctx: Context, clock: Clock) -> JobOutput:
             window=_window(spec, ctx),
             clock=clock,
             env=ctx.settings.env,
+            breaker=ctx.breaker(spec.source.id, spec.source.connecting.breaker, clock),
+            keyring=Keyring(ctx.settings.home.absolute() / "tokens", ctx.secrets.remember, clock),
+            landing=landing,
         )
-        report = Report() if ctx.settings.offline else open_connector(site).fetch(before, basket.keep)
-    new, lost = _commit(site, landing, before, basket.objects, report)
+        report = Report() if ctx.settings.offline else _fetch(site, before, basket)
+    new, lost = _commit(site, landing, before, basket, report)
     if report.acknowledge is not None:
         failpoint("collector.before_acknowledge")
         report.acknowledge()
@@ -71,10 +76,16 @@ def collect(spec: CollectorSpec, ctx: Context, clock: Clock) -> JobOutput:
         outputs=outputs,
         lineage=Lineage(inputs=[spec.source.id], outputs=[landing.folder]),
         considered={spec.source.id: after.last},
-        adopted=lost and not new,
+        adopted=lost and not (new or basket.dead_letters),
         cursor_before=before.cursor,
         cursor_after=after.cursor,
     )
+
+
+def _fetch(site: Site, before: History, basket: Basket) -> Report:
+    """Through the circuit breaker that all runs share."""
+    with site.breaker.over_all() if site.breaker is not None else nullcontext():
+        return open_connector(site).fetch(before, basket.keep)
 
 
 @dataclass
@@ -84,12 +95,18 @@ class Basket:
     landing: Landing
     source: SourceSpec
     objects: list[LandedObject] = field(default_factory=list)
+    dead_letters: list[DeadLetters] = field(default_factory=list)
     bytes: int = 0
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def keep(self, fetched: Fetched) -> None:
         failpoint("collector.after_download")
         stored = self.landing.move_bytes(fetched.local, fetched.sha256, fetched.suffix)
+        if fetched.dead is not None:
+            dead = DeadLetters(stored=stored, sha256=fetched.sha256, bytes=fetched.bytes, rules=fetched.dead)
+            with self._lock:
+                self.dead_letters.append(dead)
+            return
         item = LandedObject(
             path=fetched.path,
             stored=stored,
@@ -154,7 +171,7 @@ def _window(spec: CollectorSpec, ctx: Context) -> tuple[str, str] | None:
 
 
 def _commit(
-    site: Site, landing: Landing, history: History, objects: list[LandedObject], report: Report
+    site: Site, landing: Landing, history: History, basket: Basket, report: Report
 ) -> tuple[list[LandedObject], bool]:
     """Log what is new in one entry: (its objects, whether another attempt came between).
 
@@ -163,14 +180,17 @@ def _commit(
     """
     cursor, by_cursor = history.cursor, site.source.block.moves_cursor
     for race in range(_RACES):
-        new = history.new_objects(objects, site.source.mode)
+        new = history.new_objects(basket.objects, site.source.mode)
         doubled = by_cursor and site.mode == "incremental" and history.cursor != cursor
-        if not new or doubled:
+        if doubled:
+            basket.dead_letters.clear()
+        if doubled or not (new or basket.dead_letters):
             return [], race > 0
         entry = LandingEntry(
             sequence=history.last + 1,
             source=site.source.id,
             objects=new,
+            dead_letters=basket.dead_letters,
             mode=site.source.mode,
             cursor_before=history.cursor if site.window is None else None,
             cursor_after=furthest(history.cursor, report.cursor_after) if site.window is None else None,
@@ -234,6 +254,10 @@ def _account(
         "retries": report.retries,
     }
     findings, events = report.all_findings(), [_event("collection_completed", source, counts)]
+    if basket.dead_letters:
+        dead = {"messages": sum(d.messages for d in basket.dead_letters), "waiting": after.dead_messages}
+        counts |= {"dead_letters": dead["messages"], "dead_letters_waiting": dead["waiting"]}
+        events.append(_event("dead_lettered", source, dict(dead)))
     if not new:
         findings.append(Finding(code="nothing_new", message=f"{source} has nothing that was not landed before"))
     if twins:

@@ -53,7 +53,7 @@ class FallbackOption(Spec):
     source: str
     """Its id."""
     quality: float = Field(1.0, ge=0, le=1)
-    """How good it is; below the policy's min_quality it is taken marked as degraded, and only if nothing else is left."""
+    """How good it is; below min_quality it is only taken if no better one is left, marked as degraded."""
 
 
 class FallbackPolicy(Spec):

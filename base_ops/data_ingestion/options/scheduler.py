@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
-from typing import Annotated, Literal
+from datetime import UTC, date, datetime
+from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from base_ops.core.spec import Spec
 from base_ops.data_ingestion.options.schedule_policies import SchedulesFile
@@ -27,7 +27,12 @@ def instant(text: str) -> datetime:
     return found.replace(tzinfo=UTC) if found.tzinfo is None else found.astimezone(UTC)
 
 
-Instant = Annotated[str, AfterValidator(_checked_instant)]
+def _as_text(value: Any) -> Any:
+    """YAML makes a moment without quotes a datetime or a date."""
+    return value.isoformat() if isinstance(value, date) else value
+
+
+Instant = Annotated[str, BeforeValidator(_as_text), AfterValidator(_checked_instant)]
 
 
 class PlanRunsSpec(Spec):

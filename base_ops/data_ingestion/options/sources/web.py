@@ -35,7 +35,7 @@ class WebSpec(ProtocolSpec):
     api_key_header: str = "X-API-Key"
     """Header of auth=api_key."""
     rate: RateSpec | None = RateSpec(burst=200)
-    """How often the peer may be asked: its own limit. Default: 100 a minute, bursts of 200; null: as often as we like."""
+    """How often the peer may be asked: its own limit. Default: 100 a minute, bursts of 200; null: no limit."""
     timeout_s: float = Field(30.0, gt=0)
     """Of connecting and of each read, seconds."""
     tries: int = Field(4, ge=1, le=10)
