@@ -65,7 +65,7 @@ def _make_table(url: str, rows: int) -> None:
         if there == (True,) and server.execute(f"SELECT count(*) FROM {_TABLE}").fetchone() == (rows,):
             return
         server.execute(f"DROP TABLE IF EXISTS {_TABLE}")
-        server.execute(_MAKE.format(table=_TABLE, rows=int(rows)))  # type: ignore[call-overload]
+        server.execute(_MAKE.format(table=_TABLE, rows=int(rows)))
         server.execute(f"ALTER TABLE {_TABLE} ADD PRIMARY KEY (trade_id)")
         server.execute(f"VACUUM ANALYZE {_TABLE}")
 

@@ -33,6 +33,7 @@ class ConnectionInfo:
     schema: str = ""
     password: str = field(default="", repr=False)
     extra: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    conn_type: str = ""
 
     @property
     def base_url(self) -> str:
@@ -72,6 +73,11 @@ class Secrets:
             )
         self._remember(found)
         return found
+
+    def remember(self, value: str) -> None:
+        """Mask this as well: a secret that was obtained with those of a connection, e.g. an access token."""
+        if len(value) >= 4:
+            self._values.update(_forms(value))
 
     def mask(self, text: str) -> str:
         """The text with every known secret value replaced, also where it is escaped or encoded."""
@@ -116,6 +122,7 @@ def _from_mapping(name: str, raw: Mapping[str, Any]) -> ConnectionInfo:
         schema=raw.get("schema") or "",
         password=raw.get("password") or "",
         extra=extra,
+        conn_type=raw.get("conn_type") or "",
     )
 
 
@@ -137,4 +144,5 @@ def _from_text(name: str, text: str) -> ConnectionInfo:
         schema=parts.path.lstrip("/"),
         password=unquote(parts.password or ""),
         extra=dict(parse_qsl(parts.query)),
+        conn_type=parts.scheme,
     )

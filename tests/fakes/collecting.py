@@ -79,6 +79,7 @@ class Asked:
     path: str
     params: dict[str, str]
     headers: dict[str, str]
+    body: bytes = b""
 
 
 @dataclass
@@ -120,6 +121,7 @@ class _Handler(BaseHTTPRequestHandler):
             url.path,
             {k: v[-1] for k, v in parse_qs(url.query).items()},
             {k.lower(): v for k, v in self.headers.items()},
+            self.rfile.read(int(self.headers.get("Content-Length", 0))),
         )
         self.server.asked.append(asked)
         reply = self.server.script(asked)
@@ -141,6 +143,8 @@ class _Handler(BaseHTTPRequestHandler):
             self.end_headers()
             self.wfile.write(reply.body)
         self.close_connection = reply.cut
+
+    do_POST = do_GET
 
     def log_message(self, format: str, *args: object) -> None: ...
 

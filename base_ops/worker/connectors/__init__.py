@@ -16,7 +16,8 @@ from base_ops.data_ingestion.specs import PROTOCOLS, SourceSpec
 from base_ops.worker.connectors.base import Connector, Site
 
 _SCHEME = re.compile(r"([a-z][a-z0-9]*)://")
-_SHARED = {"__init__", "base", "cursor", "files", "paging", "pattern", "web"}
+_ALIASES = {"file": "local", "ftps": "ftp", "az": "abfs", "abfss": "abfs", "webhdfs": "hdfs"}
+_SHARED = {"__init__", "base", "cursor", "extras", "files", "paging", "pattern", "selection", "tls", "web"}
 
 
 def known_protocols() -> list[str]:
@@ -29,7 +30,7 @@ def protocol_of(source: SourceSpec) -> str:
     if source.files is None:
         return source.protocol
     scheme = _SCHEME.match(source.files.path)
-    return {"file": "local"}.get(scheme[1], scheme[1]) if scheme else "local"
+    return _ALIASES.get(scheme[1], scheme[1]) if scheme else "local"
 
 
 def open_connector(site: Site) -> Connector:

@@ -7,22 +7,29 @@ import os
 import re
 import threading
 import uuid
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, Protocol, cast
+from typing import TYPE_CHECKING, Literal, Protocol, TypeVar, cast
 
 from pydantic import JsonValue
 
 from base_ops.core.errors import BadInput
 from base_ops.core.protocol import Finding
+from base_ops.data_ingestion.options.sources.web import WebSpec
 from base_ops.data_ingestion.specs import FilesSpec, HttpSpec, SourceSpec
 from base_ops.worker.backoff import Clock
-from base_ops.worker.lake.landing import History
+from base_ops.worker.lake.landing import History, Landing
 from base_ops.worker.secrets import ConnectionInfo
+
+if TYPE_CHECKING:
+    from base_ops.worker.breaker import Breaker
+    from base_ops.worker.connections.credentials import Keyring
 
 _SUFFIX = re.compile(r"(?:\.[A-Za-z][A-Za-z0-9]{0,7}){1,2}$")
 _NAMED = 5
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -36,6 +43,17 @@ class Site:
     window: tuple[str, str] | None = None
     clock: Clock = field(default_factory=Clock)
     env: str = "dev"
+    landing: Landing | None = None
+    """The source's landing zone, for connectors that keep notes of their own beside the log."""
+    breaker: Breaker | None = None
+    """Guards the calls to the peer; its state is shared by all runs."""
+    keyring: Keyring | None = None
+    """Where tokens are kept."""
+
+    @property
+    def web(self) -> WebSpec:
+        """The block of a source that is reached over HTTP."""
+        return cast(WebSpec, self.source.block)
 
     @property
     def http(self) -> HttpSpec:
@@ -60,6 +78,8 @@ class Fetched:
     etag: str | None = None
     modified: str | None = None
     part_of: str | None = None
+    dead: dict[str, int] | None = None
+    """These are not data but dead letters of a stream: messages by the rule that refused them."""
 
     @property
     def suffix(self) -> str:
@@ -113,7 +133,11 @@ class Report:
 
 
 class Connector(Protocol):
-    """One way to reach a source. Made with a Site, used once."""
+    """One way to reach a source. Made with a Site, used once.
+
+    A connector may also offer `probe() -> str`: look at what there is to fetch, without fetching it, and say so in a
+    few words (`base-ops sources check`, data_ingestion.connector).
+    """
 
     def fetch(self, history: History, keep: Keep) -> Report:
         """Hand every object that may be new to `keep`, from any thread, only once it is complete.
@@ -124,26 +148,77 @@ class Connector(Protocol):
         ...
 
 
+def all_at_once(work: Callable[[T], object], jobs: Sequence[T], workers: int) -> None:
+    """Do all jobs in threads, `workers` at a time; the first failure ends all and is raised."""
+    if workers == 1 or len(jobs) == 1:
+        for job in jobs:
+            work(job)
+        return
+    stop = threading.Event()
+
+    def guarded(job: T) -> None:
+        if not stop.is_set():
+            work(job)
+
+    with ThreadPoolExecutor(max(1, min(workers, len(jobs)))) as pool:
+        try:
+            for _ in pool.map(guarded, jobs):
+                pass
+        except BaseException:
+            stop.set()
+            pool.shutdown(cancel_futures=True)
+            raise
+
+
+class Part:
+    """A download on scratch, hashed while it is written, that can go on after a break. Memory holds one chunk."""
+
+    def __init__(self, site: Site, name: str) -> None:
+        self.site, self.name = site, name
+        self.local = site.scratch / uuid.uuid4().hex
+        self.restart()
+
+    def restart(self) -> None:
+        """Forget what was written."""
+        self.size, self._digest = 0, hashlib.sha256()
+        self.local.write_bytes(b"")
+
+    def extend(self, chunks: Iterable[bytes]) -> None:
+        """Append.
+
+        Raises:
+            BadInput: more than `max_object_bytes`.
+        """
+        with self.local.open("ab") as file:
+            for chunk in chunks:
+                check_size(self.size + len(chunk), self.site, self.name)
+                file.write(chunk)
+                self._digest.update(chunk)
+                self.size += len(chunk)
+            file.flush()
+            os.fsync(file.fileno())
+
+    @property
+    def sha256(self) -> str:
+        return self._digest.hexdigest()
+
+    def __enter__(self) -> Part:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind is not None:
+            self.local.unlink(missing_ok=True)
+
+
 def save(chunks: Iterable[bytes], site: Site, name: str) -> tuple[Path, str, int]:
-    """Stream chunks to a scratch file: (file, sha256, bytes). Memory holds one chunk.
+    """Stream chunks to a scratch file: (file, sha256, bytes).
 
     Raises:
         BadInput: more than `max_object_bytes`.
     """
-    local, digest, size = site.scratch / uuid.uuid4().hex, hashlib.sha256(), 0
-    try:
-        with local.open("xb") as file:
-            for chunk in chunks:
-                size += len(chunk)
-                check_size(size, site, name)
-                digest.update(chunk)
-                file.write(chunk)
-            file.flush()
-            os.fsync(file.fileno())
-    except BaseException:
-        local.unlink(missing_ok=True)
-        raise
-    return local, digest.hexdigest(), size
+    with Part(site, name) as part:
+        part.extend(chunks)
+    return part.local, part.sha256, part.size
 
 
 def check_size(size: int, site: Site, name: str) -> None:

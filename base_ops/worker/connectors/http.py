@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from urllib.parse import urlsplit
+from itertools import product
+from urllib.parse import urlencode, urlsplit
 
 from pydantic import JsonValue
 
 from base_ops.core.errors import ConfigError
 from base_ops.core.protocol import Finding
-from base_ops.worker.connectors.base import Fetched, Keep, Report, Site
+from base_ops.worker.connectors.base import Fetched, Keep, Report, Site, all_at_once
 from base_ops.worker.connectors.cursor import Watermark
 from base_ops.worker.connectors.paging import Ask, Page, Pager, dig, read_page
 from base_ops.worker.connectors.web import Answer, Web
@@ -19,8 +20,8 @@ from base_ops.worker.lake.landing import History
 class HttpSource:
     """Fetches all pages of one endpoint. Each page is one object; the collector logs them in one entry.
 
-    Names: `/v1/quotes` (one resource), `/v1/quotes#<cursor before, or window>/page-00001` (append),
-    `/v1/quotes/page-00001` (a snapshot of several pages, which replaces the earlier one as a whole).
+    Names: `/v1/quotes` (one resource), `/v1/quotes?symbol=X` (one of `each`), `/v1/quotes/page-00001` (a snapshot of
+    several pages, which replaces the earlier one as a whole), `/v1/quotes#<cursor before, or window>/page-00001`.
     """
 
     def __init__(self, site: Site) -> None:
@@ -38,19 +39,33 @@ class HttpSource:
 
     def fetch(self, history: History, keep: Keep) -> Report:
         before = history.cursor if self.site.mode == "incremental" else None
-        marks = Watermark(self.site.clock.now())
-        with Web(self.site, self.report) as web:
-            for page, answer in self._pages(web, self._params(before), history, self._marker(before)):
+        marks, marker = Watermark(self.site.clock.now()), self._marker(before)
+
+        def fetch_series(labels: dict[str, str]) -> None:
+            name = self.name + _shown(labels) + marker
+            for page, answer in self._pages(web, {**self._params(before), **labels}, history, name):
                 if page.records is not None and self.http.cursor_field:
                     marks.take(dig(record, self.http.cursor_field) for record in page.records)
                 if answer.bytes and page.records != []:
-                    keep(self._fetched(page, answer, self._marker(before)))
+                    keep(self._fetched(page, answer, name, labels))
                 else:
                     answer.local.unlink()
+
+        with Web(self.site, self.report, self.http.connections) as web:
+            all_at_once(fetch_series, self._series(), self.http.connections)
         self._move_cursor(marks, history.cursor)
         return self.report
 
-    def _pages(self, web: Web, params: dict[str, str], history: History, marker: str) -> Iterator[tuple[Page, Answer]]:
+    def _series(self) -> list[dict[str, str]]:
+        """What is asked for: all combinations of `each`; without it, one."""
+        return [dict(zip(self.http.each, values, strict=True)) for values in product(*self.http.each.values())]
+
+    def probe(self) -> str:
+        """What the endpoint answers, without its body."""
+        with Web(self.site, self.report) as web:
+            return web.probe()
+
+    def _pages(self, web: Web, params: dict[str, str], history: History, name: str) -> Iterator[tuple[Page, Answer]]:
         where = f"source {self.site.source.id}, GET {self.name}"
         pager = Pager(self.http.paging, Ask(web.endpoint, params), where)
         ask: Ask | None = pager.first
@@ -58,7 +73,7 @@ class HttpSource:
         number = 0
         while ask is not None:
             number += 1
-            newest = None if self.paged or self.site.mode == "full" else history.newest(self.name + marker)
+            newest = None if self.paged or self.site.mode == "full" else history.newest(name)
             answer = web.get(ask, newest)
             if answer is None:
                 self.report.count(unchanged=1)
@@ -87,14 +102,13 @@ class HttpSource:
             return ""
         return "#full" if self.site.mode == "full" else f"#{'start' if before is None else before}"
 
-    def _fetched(self, page: Page, answer: Answer, marker: str) -> Fetched:
-        whole = self.name + marker
+    def _fetched(self, page: Page, answer: Answer, whole: str, labels: dict[str, str]) -> Fetched:
         return Fetched(
             path=f"{whole}/page-{page.number:05d}" if self.paged else whole,
             local=answer.local,
             sha256=answer.sha256,
             bytes=answer.bytes,
-            labels={"page": str(page.number)} if self.paged else {},
+            labels=labels | ({"page": str(page.number)} if self.paged else {}),
             etag=answer.etag,
             modified=answer.modified,
             part_of=whole if self.paged else None,
@@ -117,3 +131,7 @@ class HttpSource:
 
 
 CONNECTOR = HttpSource
+
+
+def _shown(labels: dict[str, str]) -> str:
+    return f"?{urlencode(labels)}" if labels else ""

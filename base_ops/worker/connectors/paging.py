@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -17,10 +17,17 @@ _MAX_JSON_BYTES = 256 << 20
 
 @dataclass(frozen=True)
 class Ask:
-    """One request to make."""
+    """One request to make: GET, or POST where it has content."""
 
     url: str
     params: Mapping[str, str] = field(default_factory=dict)
+    content: Callable[[], bytes] | None = None
+    """Makes the body anew for each try."""
+    headers: Mapping[str, str] = field(default_factory=dict)
+    accepted: frozenset[int] = frozenset()
+    """Status codes whose body is an answer though they tell of an error."""
+    check: Callable[[Path, int], None] = lambda _body, _status: None
+    """Looks at the body and status of an answer; what it raises counts as the request's failure."""
 
     @property
     def identity(self) -> tuple[str, tuple[tuple[str, str], ...]]:
@@ -122,19 +129,28 @@ def read_page(local: Path, records: str | None, number: int, where: str) -> tupl
     Raises:
         BadInput: `bad_page`, naming the page: no JSON, no list of records, or too large to hold.
     """
-    if (size := local.stat().st_size) > _MAX_JSON_BYTES:
-        raise bad_page(where, number, f"at most {_MAX_JSON_BYTES} bytes of JSON", f"{size} bytes")
-    try:
-        body = json.loads(local.read_bytes())
-    except (ValueError, RecursionError) as error:
-        at = f" at character {error.pos}" if isinstance(error, json.JSONDecodeError) else ""
-        raise bad_page(where, number, "JSON", f"{type(error).__name__}{at}") from None
+    body = read_json(local, number, where)
     found = body if records is None else dig(body, records)
     if isinstance(found, dict) and records is None:
         found = [found]
     if not isinstance(found, list):
         raise bad_page(where, number, f"a list of records at {records or 'the top'!r}", type(found).__name__)
     return body, found
+
+
+def read_json(local: Path, number: int, where: str) -> Any:
+    """The JSON of a page.
+
+    Raises:
+        BadInput: `bad_page`: no JSON, or too large to hold.
+    """
+    if (size := local.stat().st_size) > _MAX_JSON_BYTES:
+        raise bad_page(where, number, f"at most {_MAX_JSON_BYTES} bytes of JSON", f"{size} bytes")
+    try:
+        return json.loads(local.read_bytes())
+    except (ValueError, RecursionError) as error:
+        at = f" at character {error.pos}" if isinstance(error, json.JSONDecodeError) else ""
+        raise bad_page(where, number, "JSON", f"{type(error).__name__}{at}") from None
 
 
 def bad_page(where: str, number: int, expected: str, found: str) -> BadInput:

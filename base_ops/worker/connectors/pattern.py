@@ -63,6 +63,17 @@ class PathPattern:
         """Names of the captures, each once."""
         return tuple(dict.fromkeys(text for kind, text in self.tokens if kind == "capture"))
 
+    @property
+    def prefix(self) -> str:
+        """How every matching name begins, for servers that can list by it."""
+        kind, text = self.tokens[0] if self.tokens else ("", "")
+        return text.split("/")[0] if kind == "text" else ""
+
+    @property
+    def depth(self) -> int | None:
+        """How many folders deep a match lies below the base; None: any number."""
+        return None if any(kind == "deep" for kind, _ in self.tokens) else self.tail.count("/")
+
     def match(self, path: str) -> dict[str, str] | None:
         """The captures of a relative path, or None where it does not fit."""
         return _Match(self.tokens, path).at(0, 0, {})

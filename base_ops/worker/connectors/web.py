@@ -11,8 +11,8 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,15 +22,18 @@ import httpx
 
 from base_ops import __version__
 from base_ops.core.errors import BaseOpsError, ConfigError, Denied, Transient
-from base_ops.worker.backoff import Backoff, retry, retry_after_s
-from base_ops.worker.connectors.base import Report, Site, save
+from base_ops.core.protocol import Finding
+from base_ops.worker.backoff import Backoff, asked_pause_s, retry, retry_after_s
+from base_ops.worker.connectors.base import Part, Report, Site
 from base_ops.worker.connectors.paging import Ask
 from base_ops.worker.lake.landing import LandedObject
+from base_ops.worker.quota import OwnBoard, Quota
 
 _REDIRECTS = 5
 _TRY_AGAIN = {408, 425, 429}
 _DENIED = {401: "unauthorized", 403: "forbidden", 407: "proxy_unauthorized"}
 _TOKEN = re.compile(r"[!-~](?:[ -~]*[!-~])?")
+_RANGE = re.compile(r"bytes (\d+)-")
 _LOOPBACK = {"127.0.0.1", "localhost", "::1"}
 
 
@@ -45,70 +48,195 @@ class Answer:
     etag: str | None
     modified: str | None
     link: str | None
+    status: int = 200
+
+
+@dataclass
+class Body:
+    """A body that is being received, over one try or several."""
+
+    part: Part
+    validator: str = ""
+    """The strong ETag of what has been received, where the server can send the rest; else ''."""
+
+    def wanted(self) -> dict[str, str]:
+        """Headers that ask for what is missing."""
+        if not self.validator or not self.part.size:
+            return {}
+        return {"Range": f"bytes={self.part.size}-", "If-Range": self.validator}
+
+    def restart(self) -> None:
+        self.part.restart()
+        self.validator = ""
+
+    def take(self, response: httpx.Response) -> None:
+        """Go on where it broke off if this is the rest of the same version, else begin anew."""
+        start = _RANGE.match(response.headers.get("content-range", ""))
+        rest = response.status_code == 206 and start is not None and self.wanted() != {}
+        if not rest or int(start[1]) != self.part.size or response.headers.get("etag", "") != self.validator:  # type: ignore[index]
+            if response.status_code == 206:  # not what was asked for
+                self.restart()
+                raise httpx.RemoteProtocolError("a range that was not asked for")
+            self.part.restart()
+        etag = response.headers.get("etag", "")
+        able = response.headers.get("accept-ranges", "").lower() == "bytes" or response.status_code == 206
+        plain = response.headers.get("content-encoding", "identity") == "identity"  # else ranges count packed bytes
+        self.validator = etag if able and plain and etag.startswith('"') else ""
+        self.part.extend(response.iter_bytes())
 
 
 class Web:
     """A client bound to one source. Close it (`with`)."""
 
-    def __init__(self, site: Site, report: Report) -> None:
-        self.site, self.http, self.report = site, site.http, report
+    def __init__(self, site: Site, report: Report, connections: int = 10) -> None:
+        self.site, self.spec, self.report = site, site.web, report
+        self.quota = _quota(site)
         self.endpoint = _endpoint(site)
         self.origin = _origin(self.endpoint)
         for name in ("httpx", "httpcore"):  # they would log queries
             logging.getLogger(name).setLevel(logging.WARNING)
-        self.client = httpx.Client(
-            timeout=self.http.timeout_s, follow_redirects=False, auth=_auth(site, self.endpoint), headers=_headers(site)
-        )
+        options = {"limits": httpx.Limits(max_connections=connections), **_client_options(site, self.endpoint)}
+        self.client = httpx.Client(**options, follow_redirects=False, headers=_headers(site))
 
     def __enter__(self) -> Web:
         return self
 
     def __exit__(self, *_: object) -> None:
         self.client.close()
+        if self.quota is not None and self.quota.waited_s:
+            self.report.findings.append(
+                Finding(
+                    code="rate_limited",
+                    message=f"waited {self.quota.waited_s:.0f} s for permits of the source's rate "
+                    f"({self.quota.rate.requests} in {self.quota.rate.per_s:g} s for all tasks)",
+                    data={"seconds": round(self.quota.waited_s, 3)},
+                )
+            )
 
     def get(self, ask: Ask, known: LandedObject | None = None) -> Answer | None:
         """Fetch one body; None where the source says it is still what `known` holds (304).
 
+        A body that breaks off is asked for again from there (Range), where the server can, and only of the same
+        version (If-Range with its strong ETag, RFC 9110 §13.1.5); else from its start.
+
         Raises:
             Denied, ConfigError, Transient: see the table above. BadInput: above `max_object_bytes`.
         """
-        return retry(
-            lambda: self._once(ask, known),
-            tries=self.http.tries,
-            backoff=Backoff(base_s=self.http.backoff_s),
-            clock=self.site.clock,
-            longest_wait_s=self.http.max_retry_after_s,
-            on_retry=lambda: self.report.count(retries=1),
-        )
+        with Part(self.site, urlsplit(ask.url).path) as part:
+            body = Body(part)
+            answer = retry(
+                lambda: self._once(ask, known, body),
+                tries=self.spec.tries,
+                backoff=Backoff(base_s=self.spec.backoff_s),
+                clock=self.site.clock,
+                longest_wait_s=self.spec.max_retry_after_s,
+                on_retry=lambda: self.report.count(retries=1),
+                progress=lambda: part.size if body.validator else 0,
+            )
+            if answer is None:
+                part.local.unlink()
+            return answer
 
-    def _once(self, ask: Ask, known: LandedObject | None) -> Answer | None:
+    def probe(self) -> str:
+        """Ask for the endpoint once, leave its body unread, and say what came back.
+
+        Raises:
+            as `get`, without trying again.
+        """
+        with (
+            self._guard(),
+            self._errors(self.endpoint),
+            self.client.stream("GET", self.endpoint, params=dict(self.spec.params) or None) as response,
+        ):
+            self.report.count(requests=1)
+            if not response.has_redirect_location:
+                self._check(response)
+            return f"HTTP {response.status_code}, {response.headers.get('content-type', 'no content type')}"
+
+    @contextmanager
+    def listen(self, headers: Mapping[str, str], idle_s: float) -> Iterator[httpx.Response]:
+        """An answer whose body is read as it comes; its errors become ours while it is read, too.
+
+        Raises:
+            as `get`, without trying again.
+        """
+        if self.quota is not None:
+            self.quota.take()
+        timeout = httpx.Timeout(self.spec.timeout_s, read=idle_s)
+        params = dict(self.spec.params) or None
+        with (
+            self._guard(),
+            self._errors(self.endpoint),
+            self.client.stream("GET", self.endpoint, params=params, headers=headers, timeout=timeout) as response,
+        ):
+            self.report.count(requests=1)
+            self._heed(response)
+            self._check(response)
+            yield response
+
+    def signed_headers(self) -> dict[str, str]:
+        """What proves who we are, for clients that are not httpx."""
+        request = self.client.build_request("GET", self.endpoint)
+        if (auth := self.client.auth) is not None:
+            request = next(auth.sync_auth_flow(request))
+        plain = {"host", "accept", "accept-encoding", "connection", "user-agent"}
+        return {name: value for name, value in request.headers.items() if name not in plain}
+
+    def _guard(self) -> AbstractContextManager[None]:
+        return self.site.breaker.guard() if self.site.breaker is not None else nullcontext()
+
+    def _once(self, ask: Ask, known: LandedObject | None, body: Body) -> Answer | None:
+        if self.quota is not None:
+            self.quota.take()
+        with self._guard():
+            return self._ask(ask, known, body)
+
+    def _ask(self, ask: Ask, known: LandedObject | None, body: Body) -> Answer | None:
         url, params = self._same_origin(ask.url), dict(ask.params) or None
+        method = "GET" if ask.content is None else "POST"
+        headers = {**ask.headers, **_validators(known), **body.wanted()}
         for _ in range(_REDIRECTS + 1):
             self.report.count(requests=1)
             with (
                 self._errors(url),
-                self.client.stream("GET", url, params=params, headers=_validators(known)) as response,
+                self.client.stream(
+                    method, url, params=params, headers=headers, content=ask.content() if ask.content else None
+                ) as response,
             ):
-                if not response.has_redirect_location:
-                    return self._answer(response, known)
+                if not response.has_redirect_location or ask.content is not None:
+                    return self._answer(response, known, body, ask)
                 url, params = self._same_origin(str(response.url.join(response.headers["location"]))), None
         raise self._error(ConfigError, "The server redirects in circles", "redirect_loop", url)
 
-    def _answer(self, response: httpx.Response, known: LandedObject | None) -> Answer | None:
+    def _answer(self, response: httpx.Response, known: LandedObject | None, body: Body, ask: Ask) -> Answer | None:
         url = str(response.url)
+        self._heed(response)
         if response.status_code == 304 and _validators(known):
             return None
-        self._check(response)
-        local, digest, size = save(response.iter_bytes(), self.site, urlsplit(url).path)
+        if response.status_code == 416 and body.part.size:
+            body.restart()
+            raise self._error(Transient, "The rest of the body is not there", "cut_body", url)
+        if response.status_code not in ask.accepted:
+            self._check(response)
+        body.take(response)
+        ask.check(body.part.local, response.status_code)
         return Answer(
             url=url,
-            local=local,
-            sha256=digest,
-            bytes=size,
+            local=body.part.local,
+            sha256=body.part.sha256,
+            bytes=body.part.size,
             etag=response.headers.get("etag"),
             modified=response.headers.get("last-modified"),
             link=response.links.get("next", {}).get("url"),
+            status=response.status_code,
         )
+
+    def _heed(self, response: httpx.Response) -> None:
+        """What the server says of its limits holds for all tasks of the source."""
+        if self.quota is not None:
+            wait_s = asked_pause_s(response.status_code, response.headers, self.site.clock.now())
+            if wait_s is not None and wait_s > 0:
+                self.quota.pause(wait_s)
 
     def _check(self, response: httpx.Response) -> None:
         status, url = response.status_code, str(response.url)
@@ -132,7 +260,7 @@ class Web:
         except BaseOpsError:
             raise
         except httpx.TimeoutException as error:
-            found = f"{type(error).__name__} after {self.http.timeout_s:g} s"
+            found = f"{type(error).__name__} after {self.spec.timeout_s:g} s"
             raise self._error(Transient, "The server did not answer in time", "timeout", url, found) from None
         except (httpx.InvalidURL, httpx.UnsupportedProtocol):
             raise self._error(ConfigError, "The URL cannot be used", "bad_url", url) from None
@@ -174,14 +302,26 @@ class Web:
     ) -> BaseOpsError:
         """The URL's path only: queries may hold what is not for logs."""
         name = f", connection {self.site.connection.name}" if self.site.connection else ""
+        if self.site.source.authentication is not None:
+            name += f", template {self.site.source.authentication.template or self.site.source.authentication.kind}"
         where = f"source {self.site.source.id}{name}, GET {urlsplit(url).path}"
         error: BaseOpsError = kind(what, code=code, where=where, found=found, todo=todo, retry_after_s=retry_after)
         return error
 
 
+def _quota(site: Site) -> Quota | None:
+    """Shared by all that use the same connection, or by the tasks of a source without one."""
+    rate = site.web.rate
+    if rate is None:
+        return None
+    name = site.connection.name if site.connection else site.source.id
+    board = site.landing.store if site.landing else OwnBoard()
+    return Quota(name, rate, site.clock, site.web.max_retry_after_s, board)
+
+
 def _endpoint(site: Site) -> str:
     """The URL to ask: the connection's host and the source's path, or a full URL of the same host."""
-    http = site.http
+    http = site.web
     base = site.connection.base_url if site.connection else ""
     parts = urlsplit(http.path)
     if parts.query or parts.fragment or parts.username or parts.password:
@@ -213,9 +353,25 @@ def _origin(url: str) -> tuple[str, str, int]:
         return "", "", 0
 
 
+def _client_options(site: Site, endpoint: str) -> dict[str, Any]:
+    """What the source's authentication template says; without one, what `http.auth` says."""
+    http, source = site.web, site.source
+    options: dict[str, Any] = {"auth": _auth(site, endpoint)}
+    if source.authentication is not None:
+        from base_ops.worker.connections.credentials import credentials_of
+        from base_ops.worker.connections.http import client_options
+
+        credentials = credentials_of(site)
+        _check_encrypted(site, endpoint)
+        options = client_options(credentials, source.connecting.resolved())
+    if "timeout" not in options or "timeout_s" in http.model_fields_set or "connecting" not in source.model_fields_set:
+        options["timeout"] = http.timeout_s
+    return options
+
+
 def _auth(site: Site, endpoint: str) -> httpx.BasicAuth | None:
     """Checks that credentials are there and travel encrypted; basic authentication is the client's own."""
-    http, found = site.http, site.connection
+    http, found = site.web, site.connection
     if http.auth == "none":
         return None
     if found is None or not found.password:
@@ -224,21 +380,25 @@ def _auth(site: Site, endpoint: str) -> httpx.BasicAuth | None:
             code="no_credentials",
             where="source.connection",
         )
+    _check_encrypted(site, endpoint)
+    return httpx.BasicAuth(found.login, found.password) if http.auth == "basic" else None
+
+
+def _check_encrypted(site: Site, endpoint: str) -> None:
     scheme, host, _ = _origin(endpoint)
     if scheme != "https" and host not in _LOOPBACK and site.env != "dev":
         raise ConfigError(
             f"source {site.source.id}: credentials would be sent unencrypted",
             code="insecure_url",
-            where=f"connection {found.name}",
+            where=f"connection {site.connection.name if site.connection else ''}",
             expected="https",
             found=scheme,
         )
-    return httpx.BasicAuth(found.login, found.password) if http.auth == "basic" else None
 
 
 def _headers(site: Site) -> dict[str, str]:
     """`identity`, since the bytes are kept as received and their length is checked."""
-    http = site.http
+    http = site.web
     headers = {"User-Agent": f"base-ops/{__version__}", "Accept": "*/*", "Accept-Encoding": "identity"}
     if http.auth in ("bearer", "api_key") and site.connection and not _TOKEN.fullmatch(site.connection.password):
         raise ConfigError(

@@ -50,12 +50,28 @@ class LandedObject(Document):
         return self.part_of or self.path
 
 
+class DeadLetters(Document):
+    """Messages of a stream that cannot be used, set aside in one object; kept until a person settles them."""
+
+    stored: str = Field(description="path inside the lake: one JSON line per message, with its reason")
+    sha256: str
+    bytes: int
+    rules: dict[str, int] = Field(description="messages by the rule that refused them")
+
+    @property
+    def messages(self) -> int:
+        """How many there are."""
+        return sum(self.rules.values())
+
+
 class LandingEntry(Document):
     """One step of the log."""
 
     sequence: int
     source: str
     objects: list[LandedObject]
+    dead_letters: list[DeadLetters] = Field(default_factory=list)
+    settled: list[str] = Field(default_factory=list, description="sha256 of dead letters that a person dealt with")
     mode: str = "snapshot"
     cursor_before: JsonValue = None
     cursor_after: JsonValue = None
@@ -77,6 +93,8 @@ class History:
         self._names: dict[str, set[str]] = {}
         self._newest: dict[str, LandedObject] = {}
         self._wholes: dict[str, dict[str, str]] = {}
+        self.dead_letters: dict[str, DeadLetters] = {}
+        """By sha256, those that nobody has settled yet."""
         for entry in entries:
             self._take(entry)
 
@@ -84,6 +102,9 @@ class History:
         self.last = entry.sequence
         if entry.window is None and entry.cursor_after is not None:
             self.cursor = entry.cursor_after
+        self.dead_letters.update((dead.sha256, dead) for dead in entry.dead_letters)
+        for settled in entry.settled:
+            self.dead_letters.pop(settled, None)
         arrived: dict[str, dict[str, str]] = {}
         for item in entry.objects:
             if item.replay_of is None:
@@ -96,6 +117,16 @@ class History:
     def newest(self, path: str) -> LandedObject | None:
         """The object that arrived last under this name."""
         return self._newest.get(path)
+
+    @property
+    def wholes(self) -> frozenset[str]:
+        """Names of all objects and sets of pages that arrived."""
+        return frozenset(self._wholes)
+
+    @property
+    def dead_messages(self) -> int:
+        """How many messages wait in dead letters."""
+        return sum(dead.messages for dead in self.dead_letters.values())
 
     def twins(self, item: LandedObject) -> bool:
         """Whether the same bytes arrived before under another name."""

@@ -38,7 +38,10 @@ def peer(server: Peer, request: pytest.FixtureRequest) -> Peer:
 
 
 def site(peer: Peer, tmp_path: Path, pattern: str, **more: Any) -> Site:
-    files = {"path": f"{peer.scheme}:///{peer.base.lstrip('/')}/{pattern}".replace("////", "///"), **more.pop("files", {})}
+    files = {
+        "path": f"{peer.scheme}:///{peer.base.lstrip('/')}/{pattern}".replace("////", "///"),
+        **more.pop("files", {}),
+    }
     outer = {k: more.pop(k) for k in ("env", "mode", "clock", "connection") if k in more}
     source = SourceSpec.model_validate({"id": "s", "files": files, **more})
     return Site(source, tmp_path, **{"connection": peer.connection, "clock": StillClock(), **outer})
@@ -170,7 +173,9 @@ def test_a_folder_that_is_not_there(peer: Peer, tmp_path: Path) -> None:
 def test_wrong_credentials_are_denied_at_once(peer: Peer, tmp_path: Path) -> None:
     clock = StillClock()
     extra = {k: v for k, v in peer.connection.extra.items() if k != "private_key"}
-    wrong = replace(peer.connection, login="nobody", password="" if peer.scheme == "hdfs" else "wrong-1234", extra=extra)
+    wrong = replace(
+        peer.connection, login="nobody", password="" if peer.scheme == "hdfs" else "wrong-1234", extra=extra
+    )
     with pytest.raises(Denied) as error:
         fetch(site(peer, tmp_path, "*.csv", connection=wrong, clock=clock))
     assert clock.slept == []
@@ -194,7 +199,10 @@ def test_from_server_to_lake(peer: Peer, tmp_path: Path) -> None:
     path = site(peer, tmp_path, "{year}/{symbol}.csv").files.path
     source = {"id": "s", "connection": "drop", "files": {"path": path}, "slice": "{symbol}"}
     output = collected(tmp_path, source)
-    assert [(r.slice, Path(r.uri).read_bytes()) for r in output.outputs] == [("EURUSD", b"EURUSD"), ("USDJPY", b"USDJPY")]
+    assert [(r.slice, Path(r.uri).read_bytes()) for r in output.outputs] == [
+        ("EURUSD", b"EURUSD"),
+        ("USDJPY", b"USDJPY"),
+    ]
     assert collected(tmp_path, source).steps[0].observations["objects_new"] == 0
     assert PASSWORD not in "".join(f.read_text() for f in (tmp_path / "lake").rglob("*") if f.is_file())
 
@@ -203,7 +211,9 @@ def test_from_server_to_lake(peer: Peer, tmp_path: Path) -> None:
 
 
 def without(peer: Peer, **extra: Any) -> Any:
-    return replace(peer.connection, extra={**{k: v for k, v in peer.connection.extra.items() if k != "host_key"}, **extra})
+    return replace(
+        peer.connection, extra={**{k: v for k, v in peer.connection.extra.items() if k != "host_key"}, **extra}
+    )
 
 
 @pytest.mark.parametrize(
@@ -231,7 +241,9 @@ def test_a_server_that_cannot_prove_itself_sees_no_password(
 def test_any_server_in_dev_if_the_connection_says_so(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_bytes(b"1")
     with asyncssh_server(tmp_path) as peer:
-        assert fetch(site(peer, tmp_path, "*.csv", connection=without(peer, no_host_key_check=True)))[0] == {"a.csv": b"1"}
+        assert fetch(site(peer, tmp_path, "*.csv", connection=without(peer, no_host_key_check=True)))[0] == {
+            "a.csv": b"1"
+        }
 
 
 def test_a_certificate_nobody_vouches_for(tmp_path: Path) -> None:
@@ -262,5 +274,3 @@ def test_all_files_share_one_shape() -> None:
     from base_ops.worker.connectors import abfs, ftp, gs, hdfs, local, s3, sftp
 
     assert all(issubclass(module.CONNECTOR, Files) for module in (abfs, ftp, gs, hdfs, local, s3, sftp))
-
-

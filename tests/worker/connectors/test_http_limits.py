@@ -135,7 +135,9 @@ def test_429_stops_every_task_of_the_connection(tmp_path: Path) -> None:
 def test_the_last_request_of_a_window_makes_all_wait(tmp_path: Path) -> None:
     clock = StillClock()
     headers = {"X-RateLimit-Remaining": "0", "X-RateLimit-Reset": "12"}
-    with serving(lambda asked: Reply(body=paged(asked).body, headers=headers if asked.params["page"] == "3" else {})) as server:
+    with serving(
+        lambda asked: Reply(body=paged(asked).body, headers=headers if asked.params["page"] == "3" else {})
+    ) as server:
         collected(tmp_path, source(server, tmp_path, paging={"style": "page"}), clock)
     assert sum(clock.slept) == pytest.approx(12, abs=0.01)
 
@@ -144,3 +146,77 @@ def test_no_rate_no_leases(tmp_path: Path) -> None:
     with serving(paged) as server:
         collected(tmp_path, source(server, tmp_path, paging={"style": "page"}, rate=None))
     assert context(tmp_path).lake.store.folders("quotas") == []
+
+
+# -- each
+
+
+def test_each_series_is_an_object_with_its_captures(tmp_path: Path) -> None:
+    def script(asked: Asked) -> Reply:
+        return Reply(
+            body=f'["{asked.params["symbol"]}", {asked.params["page"]}]'.encode()
+            if asked.params["page"] != "3"
+            else b"[]"
+        )
+
+    how = {"each": {"symbol": ["EURUSD", "USD JPY"]}, "paging": {"style": "page"}, "params": {"k": "v"}}
+    with serving(script) as server:
+        output = collected(tmp_path, {**source(server, tmp_path, **how), "slice": "{symbol}"})
+    assert [(ref.name, ref.slice, Path(ref.uri).read_bytes()) for ref in output.outputs] == [
+        ("/v1/big?symbol=EURUSD/page-00001", "EURUSD", b'["EURUSD", 1]'),
+        ("/v1/big?symbol=EURUSD/page-00002", "EURUSD", b'["EURUSD", 2]'),
+        ("/v1/big?symbol=USD+JPY/page-00001", "USD_JPY", b'["USD JPY", 1]'),
+        ("/v1/big?symbol=USD+JPY/page-00002", "USD_JPY", b'["USD JPY", 2]'),
+    ]
+    assert len(server.asked) == 6
+    assert {asked.params["k"] for asked in server.asked} == {"v"}
+
+
+def test_one_series_that_fails_lands_nothing(tmp_path: Path) -> None:
+    def script(asked: Asked) -> Reply:
+        return Reply(500 if asked.params["n"] == "7" else 200, b"[1]")
+
+    with serving(script) as server, pytest.raises(Transient):
+        collected(tmp_path, source(server, tmp_path, each={"n": [str(n) for n in range(20)]}, tries=1))
+    assert not list((tmp_path / "lake" / "landing").rglob("_log/*"))
+
+
+def test_a_series_that_is_unchanged_is_not_sent_again(tmp_path: Path) -> None:
+    def script(asked: Asked) -> Reply:
+        etag = f'"{asked.params["n"]}"'
+        return (
+            Reply(304)
+            if asked.headers.get("if-none-match") == etag
+            else Reply(body=etag.encode(), headers={"ETag": etag})
+        )
+
+    with serving(script) as server:
+        made = source(server, tmp_path, each={"n": ["1", "2"]})
+        assert collected(tmp_path, made).steps[0].observations["objects_new"] == 2
+        again = collected(tmp_path, made).steps[0].observations
+    assert (again["objects_new"], again["objects_unchanged"]) == (0, 2)
+
+
+def test_one_cursor_for_several_series_is_refused() -> None:
+    from base_ops.data_ingestion.specs import SourceSpec
+
+    http = {"path": "/q", "each": {"n": ["1"]}, "cursor_field": "at", "cursor_param": "since"}
+    with pytest.raises(ValueError, match="exclude each other"):
+        SourceSpec.model_validate({"id": "s", "mode": "append", "http": http})
+
+
+def test_packed_bodies_are_never_pieced_together(tmp_path: Path) -> None:
+    """Ranges count packed bytes, what is kept are unpacked ones."""
+    import gzip
+
+    packed = gzip.compress(BODY)
+    headers = {"ETag": '"a"', "Accept-Ranges": "bytes", "Content-Encoding": "gzip"}
+
+    def script(asked: Asked) -> Reply:
+        first = len(server.asked) == 1
+        return Reply(200, packed[: len(packed) // 2] if first else packed, headers, cut=first)
+
+    with serving(script) as server:
+        output = collected(tmp_path, source(server, tmp_path))
+    assert [Path(ref.uri).read_bytes() for ref in output.outputs] == [BODY]
+    assert "range" not in server.asked[1].headers

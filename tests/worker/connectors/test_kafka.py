@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
-import subprocess
-import sys
 import threading
 import uuid
 from pathlib import Path
@@ -15,7 +12,7 @@ from typing import Any
 import pytest
 from fakes.brokers import Broker, Topics, kafka, running
 from fakes.collecting import collected, connect, context
-from fakes.landed import dead_letters, lines
+from fakes.landed import dead_letters, killed_run, lines
 
 from base_ops.core.errors import BadInput, ConfigError, Denied, Transient
 from base_ops.data_ingestion.specs import SourceSpec
@@ -25,7 +22,6 @@ from base_ops.worker.lake.landing import History
 from base_ops.worker.secrets import ConnectionInfo
 
 pytestmark = pytest.mark.server
-ROOT = Path(__file__).parents[3]
 
 
 @pytest.fixture(scope="module")
@@ -203,16 +199,6 @@ def codes(out: Any) -> list[str]:
 # -- killed, twice at once, restarted
 
 
-def one_run(home: Path, spec: dict[str, Any], failpoint: str = "") -> subprocess.Popen[bytes]:
-    code = (
-        "import json,sys\nfrom pathlib import Path\nfrom fakes.collecting import collected\n"
-        "from base_ops.worker.failpoints import arm\n"
-        f"arm({failpoint!r})\ncollected(Path(sys.argv[1]), json.loads(sys.argv[2]))"
-    )
-    environment = {**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'tests'}"}
-    return subprocess.Popen([sys.executable, "-c", code, str(home), json.dumps(spec)], env=environment)
-
-
 @pytest.mark.parametrize(
     "failpoint",
     ["kafka.batch_taken:2", "collector.after_download", "landing.bytes_stored", "landing.bytes_stored:2",
@@ -222,7 +208,7 @@ def test_killed_anywhere_nothing_is_missed_or_doubled(failpoint: str, home: Path
     topics.create(topic, 2)
     topics.send(topic, *trades(0, 150), b"poison", *trades(150, 300))
     spec = source(topic, batch=50)
-    assert one_run(home, spec, failpoint).wait() == -signal.SIGKILL
+    assert killed_run(home, spec, failpoint) == -signal.SIGKILL
     collected(home, spec)
     collected(home, spec)
     assert sorted(ids(home)) == list(range(300))

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import signal
-import subprocess
-import sys
 import threading
 import uuid
 from collections.abc import Callable, Iterator
@@ -16,12 +13,11 @@ from typing import Any
 import pytest
 from fakes.brokers import Broker
 from fakes.collecting import collected, connect, context
-from fakes.landed import dead_letters, lines
+from fakes.landed import dead_letters, killed_run, lines
 
 from base_ops.core.errors import BadInput, ConfigError, Denied
 
 pytestmark = pytest.mark.server
-ROOT = Path(__file__).parents[3]
 
 
 @dataclass
@@ -160,18 +156,6 @@ def test_a_full_dead_letter_place_pauses_the_source(peer: Peer, tmp_path: Path) 
     assert (ids(tmp_path), len(dead_letters(tmp_path, "s"))) == ([1], 2)
 
 
-def one_run(home: Path, spec: dict[str, Any], failpoint: str) -> int:
-    code = (
-        "import sys,json\nfrom pathlib import Path\nfrom fakes.collecting import collected\n"
-        "from base_ops.worker.failpoints import arm\n"
-        f"arm({failpoint!r})\ncollected(Path(sys.argv[1]), json.loads(sys.argv[2]))"
-    )
-    import json
-
-    environment = {**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'tests'}"}
-    return subprocess.run([sys.executable, "-c", code, str(home), json.dumps(spec)], env=environment).returncode
-
-
 @pytest.mark.parametrize(
     "failpoint",
     ["collector.after_download", "stream.noted", "landing.before_append", "landing.after_append",
@@ -179,9 +163,9 @@ def one_run(home: Path, spec: dict[str, Any], failpoint: str) -> int:
 )  # fmt: skip
 def test_killed_anywhere_nothing_is_missed_or_doubled(failpoint: str, peer: Peer, tmp_path: Path) -> None:
     peer.send(*trades(0, 20), b"poison", *trades(20, 40))
-    assert one_run(tmp_path, peer.source(), failpoint) == -signal.SIGKILL
+    assert killed_run(tmp_path, peer.source(), failpoint) == -signal.SIGKILL
     for _ in range(3):
-        collected(tmp_path, peer.source(max_messages=25, idle_s=1.5))
+        collected(tmp_path, peer.source(max_messages=25, idle_s=0.8))
     assert sorted(ids(tmp_path)) == list(range(40))
     assert len(dead_letters(tmp_path, "s")) == 1
 
@@ -195,7 +179,7 @@ def test_a_run_that_was_overtaken_lands_and_acknowledges_nothing(peer: Peer, tmp
     for thread in both:
         thread.join()
     for _ in range(2):
-        collected(tmp_path, peer.source(idle_s=1.5))
+        collected(tmp_path, peer.source(idle_s=0.8))
     assert sorted(ids(tmp_path)) == list(range(40))
 
 
@@ -212,8 +196,8 @@ def test_rabbitmq_messages_without_identity_are_doubled_rather_than_lost(
     with rabbit_peer(rabbitmq_broker, f"q{uuid.uuid4().hex}") as peer:
         connect(tmp_path, "broker", host="127.0.0.1", port=rabbitmq_broker.port)
         peer.send(b'{"id":1}', named=False)
-        assert one_run(tmp_path, peer.source(), "landing.after_append") == -signal.SIGKILL
-        out = collected(tmp_path, peer.source(idle_s=1.5))
+        assert killed_run(tmp_path, peer.source(), "landing.after_append") == -signal.SIGKILL
+        out = collected(tmp_path, peer.source(idle_s=0.8))
     assert ids(tmp_path) == [1, 1]
     assert "may_be_doubled" in [f.code for f in out.steps[0].findings]
 

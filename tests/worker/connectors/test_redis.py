@@ -75,9 +75,7 @@ def test_entries_are_kept_exactly(db: redis.Redis, server: ConnectionInfo, tmp_p
     ]
 
 
-def test_what_was_trimmed_before_it_was_read_is_told(
-    db: redis.Redis, server: ConnectionInfo, tmp_path: Path
-) -> None:
+def test_what_was_trimmed_before_it_was_read_is_told(db: redis.Redis, server: ConnectionInfo, tmp_path: Path) -> None:
     for n in range(1, 6):
         db.xadd("s", {"n": n}, id=f"{n}-0")
     db.xdel("s", "1-0")

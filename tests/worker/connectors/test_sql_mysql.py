@@ -71,7 +71,7 @@ EXACT: dict[str, tuple[str, str, pa.DataType, list[Any]]] = {
     "float": ("float", "(16777217),(0.1)", pa.float32(), [16777216.0, 0.10000000149011612]),
     "double": ("double", "(0.1),(1.7976931348623157e308)", pa.float64(), [0.1, 1.7976931348623157e308]),
     "date": ("date", "('2024-02-29')", pa.date32(), [date(2024, 2, 29)]),
-    "datetime(6)": ("datetime(6)", "('2024-02-29 23:59:59.999999'),('9999-12-31 00:00:00')", pa.timestamp("us"), [datetime(2024, 2, 29, 23, 59, 59, 999999), datetime(9999, 12, 31)]),
+    "datetime(6)": ("datetime(6)", "('2024-02-29 23:59:59.999999'),('9999-12-31 00:00:00')", pa.timestamp("us"), [datetime(2024, 2, 29, 23, 59, 59, 999999), datetime(9999, 12, 31)]),  # noqa: DTZ001
     "timestamp(3)": ("timestamp(3) null", "('2024-01-01 05:00:00.125')", pa.timestamp("us", "UTC"), [datetime(2024, 1, 1, 0, 0, 0, 125000, UTC)]),
     "time": ("time(6)", "('-838:59:59.000001')", pa.string(), ["-838:59:59.000001"]),
     "year": ("year", "(2024)", pa.string(), ["2024"]),
@@ -110,17 +110,15 @@ def test_a_zero_date_is_refused_and_comes_as_text(db: Db, server: ConnectionInfo
 
 
 def test_names_are_quoted_and_parts_are_bounded(db: Db, server: ConnectionInfo, tmp_path: Path) -> None:
-    db.execute("CREATE TABLE `a``b\"` (`x``{}%s` int)")
-    db.execute("INSERT INTO `a``b\"` SELECT seq FROM seq_1_to_2500")
+    db.execute('CREATE TABLE `a``b"` (`x``{}%s` int)')
+    db.execute('INSERT INTO `a``b"` SELECT seq FROM seq_1_to_2500')
     landed = Landed(tmp_path, server, table='"a`b"""', part_rows=1000)
     assert landed.run() == [f'"a`b"""/part-00001-{n:03d}.parquet' for n in range(3)]
     assert landed.table.column("x`{}%s").to_pylist() == list(range(1, 2501))
     assert landed.run() == []
 
 
-def test_one_state_is_read(
-    db: Db, server: ConnectionInfo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_one_state_is_read(db: Db, server: ConnectionInfo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     db.execute("CREATE TABLE v (id int primary key)")
     db.execute("INSERT INTO v SELECT seq FROM seq_1_to_100")
     columns = Mysql.columns
@@ -166,9 +164,7 @@ FAILURES: dict[str, tuple[dict[str, Any], dict[str, Any], type[BaseOpsError], st
 
 
 @pytest.mark.parametrize("case", FAILURES)
-def test_failures_are_told_apart_without_a_secret(
-    case: str, db: Db, server: ConnectionInfo, tmp_path: Path
-) -> None:
+def test_failures_are_told_apart_without_a_secret(case: str, db: Db, server: ConnectionInfo, tmp_path: Path) -> None:
     change, spec, kind, code = FAILURES[case]
     db.execute("CREATE TABLE v AS SELECT 1 AS id")
     with pytest.raises(kind) as raised:

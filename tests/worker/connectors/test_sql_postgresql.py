@@ -61,10 +61,10 @@ EXACT: dict[str, tuple[str, str, pa.DataType, list[Any]]] = {
     "numeric(50,2)": ("numeric(50,2)", "(123456789012345678901234567890123456789012345678.25)", pa.decimal256(50, 2), [Decimal("123456789012345678901234567890123456789012345678.25")]),
     "numeric": ("numeric", "(1.10),('NaN'),(1e-20)", pa.string(), ["1.10", "NaN", "0.00000000000000000001"]),
     "numeric(2,-3)": ("numeric(2,-3)", "(12345)", pa.string(), ["12000"]),
-    "date": ("date", "('2024-02-29'),('0001-01-01')", pa.date32(), [datetime(2024, 2, 29).date(), datetime(1, 1, 1).date()]),
-    "timestamp": ("timestamp", "('2024-02-29 23:59:59.999999')", pa.timestamp("us"), [datetime(2024, 2, 29, 23, 59, 59, 999999)]),
+    "date": ("date", "('2024-02-29'),('0001-01-01')", pa.date32(), [datetime(2024, 2, 29).date(), datetime(1, 1, 1).date()]),  # noqa: DTZ001
+    "timestamp": ("timestamp", "('2024-02-29 23:59:59.999999')", pa.timestamp("us"), [datetime(2024, 2, 29, 23, 59, 59, 999999)]),  # noqa: DTZ001
     "timestamptz": ("timestamptz", "('2024-01-01 05:00:00+05')", pa.timestamp("us", "UTC"), [datetime(2024, 1, 1, tzinfo=UTC)]),
-    "time": ("time", "('23:59:59.000001')", pa.time64("us"), [datetime(1, 1, 1, 23, 59, 59, 1).time()]),
+    "time": ("time", "('23:59:59.000001')", pa.time64("us"), [datetime(1, 1, 1, 23, 59, 59, 1).time()]),  # noqa: DTZ001
     "timetz": ("timetz", "('10:00:00+02')", pa.string(), ["10:00:00+02"]),
     "text": ("text", "(''),(E'a\\nb\\t\"é\U0001f600'),(null)", pa.string(), ["", 'a\nb\t"é\U0001f600', None]),
     "char": ("char(4)", "('ab')", pa.string(), ["ab  "]),
@@ -310,7 +310,9 @@ def test_failures_are_told_apart_without_a_secret(
 ) -> None:
     change, spec, kind, code = FAILURES[case]
     db.execute("CREATE TABLE t AS SELECT 1 AS id, 'x' AS s")
-    db.execute("DROP ROLE IF EXISTS reader; CREATE ROLE reader LOGIN PASSWORD 'good-secret'; GRANT USAGE ON SCHEMA public TO reader")
+    db.execute(
+        "DROP ROLE IF EXISTS reader; CREATE ROLE reader LOGIN PASSWORD 'good-secret'; GRANT USAGE ON SCHEMA public TO reader"
+    )
     with pytest.raises(kind) as raised:
         make(replace(server, **change), **spec).run()
     assert raised.value.code == code

@@ -9,8 +9,10 @@ from typing import Any
 import pyarrow as pa
 import pytest
 from fakes.sql import Landed
+from pydantic import ValidationError
 
 from base_ops.core.errors import BadInput, ConfigError, Transient
+from base_ops.data_ingestion.specs import SourceSpec
 from base_ops.worker.secrets import ConnectionInfo
 
 
@@ -135,3 +137,16 @@ def test_failures_are_told_apart(case: str, file: Path, tmp_path: Path) -> None:
     with pytest.raises(kind) as raised:
         landed_from(file, tmp_path, **spec).run()
     assert getattr(raised.value, "code", "") == code
+
+
+@pytest.mark.parametrize(
+    ("block", "mode", "needed"),
+    [
+        ({"sql": {"table": "t", "cursor": "id"}}, "append", "snapshot"),
+        ({"redis": {"key": "s"}}, "snapshot", "append"),
+        ({"redis": {"key": "s", "kind": "hash"}}, "append", "snapshot"),
+    ],
+)
+def test_a_mode_that_would_double_or_lose_rows_is_refused(block: dict[str, Any], mode: str, needed: str) -> None:
+    with pytest.raises(ValidationError, match=f"needs mode: {needed}"):
+        SourceSpec.model_validate({"id": "s", "mode": mode, **block})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -48,7 +49,7 @@ def test_late_rows_within_the_lag_are_neither_lost_nor_doubled(steps: list[tuple
     run()
     assert sorted(r for found in landed.values() for r in found) == sorted(rows)
     ends = sorted((w.low, w.high) for w in landed if w.low is not None)
-    assert all(one[1] <= other[0] for one, other in zip(ends, ends[1:], strict=False))
+    assert all(one[1] <= other[0] for one, other in pairwise(ends))
 
 
 @given(st.lists(st.integers(0, 1000), min_size=1, max_size=30), st.integers(1, 50))
@@ -72,7 +73,7 @@ def test_nothing_there_is_nothing_read() -> None:
 VALUES: list[tuple[Any, Any]] = [
     ("number", Decimal("-12.50")),
     ("number", Decimal(10) ** 30),
-    ("time", datetime(2024, 1, 1, 0, 0, 0, 1)),
+    ("time", datetime(2024, 1, 1, 0, 0, 0, 1)),  # noqa: DTZ001
     ("utc", datetime(2024, 1, 1, tzinfo=UTC)),
     ("date", date(2024, 2, 29)),
 ]
@@ -96,7 +97,7 @@ def test_times_that_cannot_be_yet_do_not_move_the_cursor() -> None:
     now = datetime(2024, 1, 1, tzinfo=UTC)
     assert limit_of("number", now) is None
     assert limit_of("utc", now) == now + timedelta(hours=1)
-    assert limit_of("time", now) == datetime(2024, 1, 1, 15)
+    assert limit_of("time", now) == datetime(2024, 1, 1, 15)  # noqa: DTZ001
     assert limit_of("date", now) == date(2024, 1, 1)
 
 

@@ -1,0 +1,1 @@
+"""What the connectors of databases share: windows behind a cursor, Parquet parts, and one module per SQL database."""

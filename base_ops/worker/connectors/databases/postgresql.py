@@ -1,0 +1,325 @@
+"""PostgreSQL, by way of ADBC: COPY in binary straight into Arrow.
+
+Taken as Arrow types: booleans, integers, floats, texts, bytea, date, time, timestamp, timestamptz (as UTC), and
+numeric(p,s) up to 76 digits. All else is the database's own text, which is exact for any type: numeric without
+precision, json, uuid, interval (ISO 8601), arrays (`{1,NULL}`: the driver would flatten those of two dimensions), enum,
+inet, ranges, money (as a number). The driver lets infinite and very late times wrap; such values are found, and refused
+with the advice to take the column as text.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from datetime import date, datetime
+from decimal import Decimal
+from itertools import pairwise
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from base_ops.core.errors import BaseOpsError, ConfigError, Denied, Transient
+from base_ops.worker.connectors.databases.base import Column, Database, Session, cast, table_parts, unfit
+from base_ops.worker.connectors.databases.tls import tls_mode
+from base_ops.worker.connectors.extras import require
+
+_PLAIN = {
+    "bool": pa.bool_(),
+    "int2": pa.int16(),
+    "int4": pa.int32(),
+    "int8": pa.int64(),
+    "float4": pa.float32(),
+    "float8": pa.float64(),
+    "text": pa.string(),
+    "varchar": pa.string(),
+    "bpchar": pa.string(),
+    "bytea": pa.binary(),
+    "date": pa.date32(),
+    "time": pa.time64("us"),
+    "timestamp": pa.timestamp("us"),
+    "timestamptz": pa.timestamp("us", "UTC"),
+}
+_SELECTED_AS_TEXT = {"money": "{}::numeric::text", "bpchar": "{}"}
+_EARLIEST = {"date": -2_440_600, "timestamp": -210_866_803_200_000_001, "timestamptz": -210_866_803_200_000_001}
+_MIDNIGHT_US = 86_400_000_000
+_BATCH_BYTES = 4 << 20
+_SETTINGS = (
+    "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY",
+    "SET LOCAL timezone = 'UTC'",
+    "SET LOCAL datestyle = 'ISO, YMD'",
+    "SET LOCAL intervalstyle = 'iso_8601'",
+    "SET LOCAL extra_float_digits = 1",
+    "SET LOCAL synchronize_seqscans = off",  # the same rows in the same order give the same bytes
+    "SET LOCAL idle_in_transaction_session_timeout = 0",
+)
+_TYPMOD_HEADER = 4
+
+
+class PostgresSession(Session):
+    """One transaction of one ADBC connection."""
+
+    def __init__(self, database: Postgresql, snapshot: str | None = None) -> None:
+        self.database, self.where = database, database.where
+        driver = require("adbc_driver_postgresql.dbapi", "postgres")
+        with self._errors():
+            self.connection = driver.connect(_conninfo(database), autocommit=False)
+            try:
+                self.cursor = self.connection.cursor()
+                self.cursor.adbc_statement.set_options(**{"adbc.postgresql.batch_size_hint_bytes": str(_BATCH_BYTES)})
+                for setting in _SETTINGS:
+                    self.cursor.execute(setting)
+                timeout_ms = int(database.spec.statement_timeout_s * 1000) or 1
+                self.cursor.execute(f"SET LOCAL statement_timeout = {timeout_ms}")
+                if snapshot is not None:
+                    self.cursor.execute(f"SET TRANSACTION SNAPSHOT {_text(snapshot)}")
+            except BaseException:
+                self.close()
+                raise
+
+    def arrow(self, sql: str) -> Iterator[pa.RecordBatch]:
+        """Record batches as the driver makes them."""
+        with self._errors():
+            self.cursor.execute(sql)
+            reader = self.cursor.fetch_record_batch()
+            yield pa.RecordBatch.from_pylist([], schema=reader.schema)
+            yield from reader
+
+    def rows(self, sql: str) -> list[dict[str, Any]]:
+        """The few rows of a look into the catalogue."""
+        return [row for batch in self.arrow(sql) for row in batch.to_pylist()]
+
+    def batches(self, sql: str, columns: Sequence[Column]) -> Iterator[pa.RecordBatch]:
+        schema = pa.schema([column.field for column in columns])
+        for batch in self.arrow(sql):
+            if batch.num_rows:
+                arrays = [
+                    exact(array, column, self.where) for array, column in zip(batch.columns, columns, strict=True)
+                ]
+                yield pa.RecordBatch.from_arrays(arrays, schema=schema)
+
+    def close(self) -> None:
+        with suppress(Exception):
+            self.cursor.close()
+        with suppress(Exception):
+            self.connection.close()
+
+    @contextmanager
+    def _errors(self) -> Iterator[None]:
+        """Tell the driver's errors apart; their texts, which may quote values, are not passed on."""
+        from adbc_driver_manager import Error
+
+        try:
+            yield
+        except BaseOpsError:
+            raise
+        except (Error, OSError, pa.ArrowException) as error:
+            raise _told(error, self.database) from None
+
+
+class Postgresql(Database):
+    """PostgreSQL from version 14 on."""
+
+    name = "postgresql"
+    shared_snapshot = True
+
+    def open(self) -> PostgresSession:
+        return PostgresSession(self)
+
+    def share(self, leader: Session) -> PostgresSession:
+        assert isinstance(leader, PostgresSession)
+        return PostgresSession(self, leader.rows("SELECT pg_export_snapshot() AS s")[0]["s"])
+
+    def columns(self, session: Session) -> list[Column]:
+        assert isinstance(session, PostgresSession)
+        empty = next(session.arrow(f"SELECT * FROM {self.relation} LIMIT 0"))
+        return [_column(field, field.name in self.spec.text) for field in empty.schema]
+
+    def literal(self, value: Decimal | datetime | date) -> str:
+        if isinstance(value, Decimal):
+            return f"{value:f}"
+        if isinstance(value, datetime):
+            return f"'{value.isoformat()}'::{'timestamptz' if value.tzinfo else 'timestamp'}"
+        return f"'{value.isoformat()}'::date"
+
+    def may_be_null(self, session: Session, column: Column) -> bool:
+        if self.spec.table is None:
+            return True
+        assert isinstance(session, PostgresSession)
+        found = session.rows(
+            f"SELECT attnotnull FROM pg_attribute WHERE attrelid = {self._oid} AND attname = {_text(column.name)}"
+        )
+        return not (found and found[0]["attnotnull"])
+
+    @property
+    def _oid(self) -> str:
+        return f"{_text(self.table)}::regclass"
+
+    def ranges(self, session: Session, columns: Sequence[Column]) -> list[str]:
+        assert isinstance(session, PostgresSession)
+        if self.spec.table is None:
+            return [""]
+        if self.spec.key is not None:
+            return self._key_ranges(session, self.spec.key)
+        facts = session.rows(
+            "SELECT relkind::text AS kind, reltuples::float8 AS rows, "
+            "pg_relation_size(oid) / current_setting('block_size')::int8 AS blocks "
+            f"FROM pg_class WHERE oid = {self._oid}"
+        )[0]
+        parts = min(self._parts(facts["rows"]), facts["blocks"])
+        if facts["kind"] not in ("r", "m") or parts < 2:
+            return [""]
+        cuts = [f"'({facts['blocks'] * n // parts},0)'::tid" for n in range(1, parts)]
+        return between("ctid", cuts)
+
+    def _parts(self, rows: float) -> int:
+        """How many ranges; a little more than need be, so that none outgrows its file."""
+        return int(max(rows, 0) / (0.9 * self.spec.part_rows)) + 1
+
+    def _key_ranges(self, session: PostgresSession, key: str) -> list[str]:
+        """Ranges of a key by the planner's histogram, else of equal width between its least and greatest value."""
+        parts, name = table_parts(self.spec.table or "", self.where), self.quote(key)
+        schema = _text(parts[0]) if len(parts) > 1 else "ANY (current_schemas(false))"
+        found = session.rows(
+            "SELECT histogram_bounds::text AS bounds, c.reltuples::float8 AS rows FROM pg_class c LEFT JOIN pg_stats s "
+            f"ON s.schemaname = {schema} AND s.tablename = {_text(parts[-1])} AND s.attname = {_text(key)} "
+            f"WHERE c.oid = {self._oid}"
+        )[0]
+        wanted = self._parts(found["rows"])
+        kind = session.rows(
+            f"SELECT format_type(atttypid, atttypmod) AS t FROM pg_attribute WHERE attrelid = {self._oid} "
+            f"AND attname = {_text(key)}"
+        )
+        if not kind or wanted < 2:
+            return [""]
+        if found["bounds"]:
+            bounds = re.findall(r'"([^"]*)"|([^{},"]+)', found["bounds"])
+            texts = [quoted or plain for quoted, plain in bounds]
+            step = max(1, len(texts) // wanted)
+            texts = texts[step:-1:step]
+        else:
+            texts = self._equal_widths(session, name, kind[0]["t"], wanted)
+        cuts = [f"{_text(text)}::{kind[0]['t']}" for text in dict.fromkeys(texts)]
+        return [*between(name, cuts), f"{name} IS NULL"] if cuts else [""]
+
+    def _equal_widths(self, session: PostgresSession, name: str, kind: str, parts: int) -> list[str]:
+        shares = ", ".join(f"({n})" for n in range(1, parts))
+        middle = f"least + (greatest - least) * (n::float8 / {parts})"
+        if not kind.startswith(("timestamp", "date")):
+            middle = f"trunc(least + (greatest - least)::numeric * n / {parts})"
+        found = session.rows(
+            f"SELECT ({middle})::{kind}::text AS cut FROM (SELECT min({name}) AS least, max({name}) AS greatest "
+            f"FROM {self.relation}) b, (VALUES {shares}) AS s(n) ORDER BY n"
+        )
+        return [row["cut"] for row in found if row["cut"] is not None]
+
+
+def between(name: str, cuts: Sequence[str]) -> list[str]:
+    """Conditions for below the first cut, between cuts, and from the last one on: open ends leave nothing out."""
+    inner = [f"{name} >= {low} AND {name} < {high}" for low, high in pairwise(cuts)]
+    return [f"{name} < {cuts[0]}", *inner, f"{name} >= {cuts[-1]}"]
+
+
+def _column(field: pa.Field, as_text: bool) -> Column:
+    """How a column comes, by the type that the driver tells of the server's answer."""
+    facts = {k.decode(): v.decode() for k, v in (field.metadata or {}).items()}
+    kind, typmod = facts.get("POSTGRESQL:type", "unknown"), int(facts.get("POSTGRESQL:typmod", -1))
+    shown = kind.removeprefix("_") + "[]" if kind.startswith("_") else kind
+    if kind in _PLAIN and not as_text:
+        return Column(field.name, shown, _PLAIN[kind])
+    select = _SELECTED_AS_TEXT.get(kind, "{}::text")
+    if kind == "numeric" and typmod >= _TYPMOD_HEADER:
+        precision, scale = (typmod - 4) >> 16 & 0xFFFF, ((typmod - 4 & 0x7FF) ^ 1024) - 1024
+        shown = f"numeric({precision},{scale})"
+        if not as_text and 0 <= scale <= precision <= 76:
+            decimal = pa.decimal128 if precision <= 38 else pa.decimal256
+            return Column(field.name, shown, decimal(precision, scale), select)
+    return Column(field.name, shown, pa.string(), select)
+
+
+def exact(array: pa.Array, column: Column, where: str) -> pa.Array:
+    """The driver's array as the column's type; raises BadInput for times that it let wrap, and for 24:00."""
+    if column.type in _EARLIEST and pa.types.is_temporal(array.type):
+        raw = array.view(pa.int32() if pa.types.is_date32(array.type) else pa.int64())
+        least = pc.min(raw).as_py()
+        if least is not None and least < _EARLIEST[column.type]:
+            raise unfit(column, where, "an infinite time, or one after the year 294246")
+    if (
+        column.type == "time"
+        and pa.types.is_time(array.type)
+        and (pc.max(array.view(pa.int64())).as_py() or 0) >= _MIDNIGHT_US
+    ):
+        raise unfit(column, where, "24:00:00")
+    return cast(array, column, where)
+
+
+def _text(value: str) -> str:
+    """A text in SQL; standard_conforming_strings is the server's default since version 9.1."""
+    if "\0" in value or "\\" in value:
+        raise ConfigError("A name has a zero byte or a backslash in it", code="bad_name")
+    return "'" + value.replace("'", "''") + "'"
+
+
+def _conninfo(database: Postgresql) -> str:
+    """libpq's keyword form; certificates are checked, host name too, unless a dev connection says otherwise."""
+    found = database.connection
+    local = found.host.startswith("/")
+    parts: dict[str, Any] = {
+        "host": found.host,
+        "port": found.port,
+        "user": found.login,
+        "password": found.password,
+        "dbname": found.schema,
+        "connect_timeout": 30,
+        "application_name": "base-ops",
+        "sslmode": "disable" if local else tls_mode(database, {"disable", "prefer", "require", "verify-ca"}),
+        "client_encoding": "utf8",
+    }
+    for name in ("sslrootcert", "sslcert", "sslkey", "target_session_attrs", "channel_binding"):
+        parts[name] = found.extra.get(name)
+    if parts["sslmode"] == "verify-full":
+        parts["sslrootcert"] = parts["sslrootcert"] or "system"
+        parts["ssl_min_protocol_version"] = "TLSv1.2"
+    quoted = {k: str(v).replace("\\", "\\\\").replace("'", "\\'") for k, v in parts.items() if v}
+    return " ".join(f"{name}='{value}'" for name, value in quoted.items())
+
+
+DATABASE = Postgresql
+
+_DENIED_WORDS = ("authentication failed", "no pg_hba.conf entry", "no password supplied")
+_TLS_WORDS = ("SSL", "certificate")
+
+
+def _told(error: Exception, database: Postgresql) -> BaseOpsError:
+    """The driver's error as one of ours, by SQLSTATE; a failed connection has none, and is told by libpq's words."""
+    state, text, where = getattr(error, "sqlstate", None) or "", str(error), database.where
+    if state in ("28000", "28P01", "42501") or (not state and any(word in text for word in _DENIED_WORDS)):
+        return Denied(
+            f"PostgreSQL refused connection {database.connection.name}",
+            code="forbidden",
+            where=where,
+            found=state or "at connect",
+            todo="check login, password and the right to SELECT",
+        )
+    if not state and any(word in text for word in _TLS_WORDS):
+        return ConfigError(
+            "PostgreSQL could not be reached safely",
+            code="tls_failed",
+            where=where,
+            expected="a server with TLS whose certificate is valid for its host",
+            todo="set sslrootcert in the connection's extra; only in env dev may sslmode be lower than verify-full",
+        )
+    if state == "57014" or "due to statement timeout" in text:  # while rows come, the driver tells no SQLSTATE
+        return Transient(
+            "A statement took too long", code="statement_timeout", where=where, todo="raise sql.statement_timeout_s"
+        )
+    if state[:2] in ("42", "3D", "22", "0A") or (not state and "does not exist" in text):
+        return ConfigError(
+            "PostgreSQL does not understand what is asked",
+            code="sql_refused",
+            where=where,
+            found=f"SQLSTATE {state}" if state else "no such database or role",
+            todo="check table, query, cursor and key of the source",
+        )
+    return Transient("PostgreSQL could not be read", code="sql_failed", where=where, found=state or "no connection")
