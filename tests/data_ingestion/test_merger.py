@@ -118,7 +118,7 @@ def test_slices_are_works_of_their_own_and_one_account(world: World) -> None:
     assert (counts.rows_in, counts.rows_out, counts.quarantined, counts.merged_away) == (6, 3, 1, 2)
     assert counts.balance() == 0 and counts.bytes_in > 0 and counts.bytes_out == (eur.bytes or 0) + (gbp.bytes or 0)
     assert {f.code for f in step.findings} == {"conflicts", "inconsistent"}
-    assert [f for f in step.findings if f.code == "conflicts"][0].data == {
+    assert next(f for f in step.findings if f.code == "conflicts").data == {
         "field": "bid",
         "rule": "priority",
         "conflicts": 1,

@@ -11,18 +11,52 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
+from fakes import brokers
+from fakes.brokers import running
 
 ROOT = Path(__file__).parent.parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs" / "how-to").glob("*.md"))]
 FENCE = re.compile(r"^```(\w+)([^\n]*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("page", PAGES, ids=lambda p: p.stem)
+def _params() -> list[Any]:
+    """The pages; one that needs a server says so."""
+    return [
+        pytest.param(p, id=p.stem, marks=[pytest.mark.slow, *([pytest.mark.server] if needs(p) else [])]) for p in PAGES
+    ]
+
+
+def needs(page: Path) -> list[str]:
+    return re.findall(r"<!-- needs: (\w+) -->", page.read_text())
+
+
+@contextmanager
+def servers(page: Path) -> Iterator[dict[str, str]]:
+    """What the page needs, as environment variables."""
+    with ExitStack() as stack:
+        environment = {}
+        for name in needs(page):
+            broker = stack.enter_context(running(getattr(brokers, name)(**_OPTIONS.get(name, {}))))
+            environment[name.upper()] = f"127.0.0.1:{broker.port}"
+        yield environment
+
+
+_OPTIONS: dict[str, dict[str, Any]] = {"kafka": {"new_topics": True}}
+
+
+@pytest.mark.parametrize("page", _params())
 def test_a_page_does_what_it_says(page: Path, tmp_path: Path) -> None:
+    with servers(page) as started:
+        follow(page, tmp_path, started)
+
+
+def follow(page: Path, tmp_path: Path, started: dict[str, str]) -> None:
     for part in ("dags", "plugins", "examples", "pod_templates"):
         shutil.copytree(ROOT / part, tmp_path / part)
     environment = {k: v for k, v in os.environ.items() if not k.startswith(("BASE_", "AIRFLOW"))}
@@ -33,6 +67,7 @@ def test_a_page_does_what_it_says(page: Path, tmp_path: Path) -> None:
         "BASE_PIPELINES_DIR": str(tmp_path / "dags" / "pipelines"),
         "AIRFLOW_HOME": str(tmp_path / ".airflow"),
         "COLUMNS": "150",
+        **started,
     }
     ran, output = 0, ""
     for language, options, body in FENCE.findall(page.read_text()):

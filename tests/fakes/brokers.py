@@ -37,9 +37,14 @@ class Broker:
     folder: Path
     port: int
     environment: dict[str, str] = field(default_factory=dict)
+    helper: Sequence[str] = ()
+    """A process it needs beside it."""
     process: subprocess.Popen[bytes] | None = None
+    beside: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
+        if self.helper:
+            self.beside = subprocess.Popen(self.helper, stdin=subprocess.DEVNULL)
         with (self.folder / "log").open("ab") as log:
             self.process = subprocess.Popen(
                 self.command,
@@ -66,6 +71,10 @@ class Broker:
                 os.killpg(self.process.pid, signal.SIGKILL)
             self.process.wait()
             self.process = None
+        if self.beside is not None:
+            self.beside.kill()
+            self.beside.wait()
+            self.beside = None
 
 
 @contextmanager
@@ -90,15 +99,17 @@ def kafka_jars() -> Path:
     pom = Path(__file__).parent / "kafka_jars" / "pom.xml"
     folder = Path.home() / ".cache" / "base-ops-tests" / f"kafka-{hash_of(pom)}"
     if not folder.exists():
-        staged = _folder("jars")
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        staged = Path(tempfile.mkdtemp(dir=folder.parent))
         subprocess.run(
             ["mvn", "-q", "-B", "-f", str(pom), "dependency:copy-dependencies", f"-DoutputDirectory={staged}"],
             check=True,
             stdout=sys.stderr,
         )
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        with suppress(OSError):  # another process was first
-            shutil.move(staged, folder)
+        try:
+            staged.rename(folder)
+        except OSError:  # another process was first
+            shutil.rmtree(staged)
     return folder
 
 
@@ -193,7 +204,7 @@ class Topics:
 
 def rabbitmq() -> Broker:
     """One node with the user guest."""
-    folder, port, distribution = _folder("rabbitmq"), free_port(), free_port()
+    folder, port, distribution, mapper = _folder("rabbitmq"), free_port(), free_port(), str(free_port())
     (folder / "rabbitmq.conf").write_text(
         f"listeners.tcp.1 = 127.0.0.1:{port}\nloopback_users = none\nlog.console = true\n"
     )
@@ -208,11 +219,12 @@ def rabbitmq() -> Broker:
         "RABBITMQ_NODENAME": f"t{port}@localhost",
         "RABBITMQ_NODE_PORT": str(port),
         "RABBITMQ_DIST_PORT": str(distribution),
-        "ERL_EPMD_PORT": str(free_port()),
+        "ERL_EPMD_PORT": mapper,
         "ERL_EPMD_ADDRESS": "127.0.0.1",
         "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": "+S 2:2 +sbwt none",
     }
-    return Broker(["/usr/lib/rabbitmq/bin/rabbitmq-server"], folder, port, environment)
+    epmd = ["epmd", "-port", mapper, "-address", "127.0.0.1"]  # else Erlang starts one that nobody stops
+    return Broker(["/usr/lib/rabbitmq/bin/rabbitmq-server"], folder, port, environment, helper=epmd)
 
 
 # -- ActiveMQ

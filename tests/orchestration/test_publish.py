@@ -37,6 +37,11 @@ class Recorder:
     def timing(self, stat: str, dt: Any, *, tags: dict[str, Any] | None = None) -> None:
         self.seen.append((stat, dt, tags or {}))
 
+    def gauge(
+        self, stat: str, value: float, rate: float = 1, delta: bool = False, *, tags: dict[str, Any] | None = None
+    ) -> None:
+        self.seen.append((stat, value, tags or {}))
+
 
 @pytest.fixture(params=["airflow.sdk.observability.stats", "airflow.observability.stats"])
 def recorder(request: pytest.FixtureRequest) -> Iterator[tuple[str, Recorder]]:
@@ -95,15 +100,29 @@ def test_metrics_have_the_agreed_names_and_tags(recorder: tuple[str, Recorder]) 
             ("base_records_quarantined_total", 1, tags),
             ("base_bytes_in_total", 100, tags),
             ("base_job_duration_seconds", timedelta(seconds=2.5), tags),
+            ("agent_health_status", 1, {"agent": "data_ingestion.converter"}),
         ]
     else:
         start = datetime(2026, 1, 1, tzinfo=UTC)
-        run = SimpleNamespace(dag_id="fx", start_date=start, end_date=start + timedelta(minutes=1))
+        task = SimpleNamespace(queued_dttm=start, start_date=start + timedelta(seconds=3))
+        unstarted = SimpleNamespace(queued_dttm=start, start_date=None)
+        run = SimpleNamespace(
+            dag_id="fx",
+            conf={"priority": "high"},
+            start_date=start,
+            end_date=start + timedelta(minutes=1),
+            get_task_instances=lambda: [task, unstarted],
+        )
         on_dag_run_failed(run, "")
-        about = {"workflow_type": "fx", "status": "failed"}
-        assert seen.seen == [
-            ("workflows_executed_total", 1, about),
-            ("workflow_execution_duration_seconds", timedelta(minutes=1), about),
+        about = {"workflow_type": "fx"}
+        assert seen.seen[:3] == [
+            ("workflows_executed_total", 1, {**about, "status": "failed", "priority": "high"}),
+            ("workflow_execution_duration_seconds", timedelta(minutes=1), {**about, "status": "failed"}),
+            ("agent_coordination_latency_seconds", timedelta(seconds=3), about),
+        ]
+        assert [(name, value >= 0, tags) for name, value, tags in seen.seen[3:]] == [
+            ("workflow_queue_size", True, {}),
+            ("active_workflows", True, {}),
         ]
 
 

@@ -24,7 +24,7 @@ def url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
         return
     found = os.environ["TEST_POSTGRES_URL"]
     engine = create_engine(found)
-    drop = "DROP TABLE IF EXISTS outbox, runs, alembic_version"
+    drop = "DROP TABLE IF EXISTS outbox, runs, breakers, alembic_version"
     for end in (False, True):
         with engine.begin() as connection:
             connection.execute(text(drop))

@@ -20,6 +20,8 @@ from base_ops.worker.connectors.files import Files
 from base_ops.worker.lake.landing import History, LandedObject, LandingEntry
 
 pytestmark = pytest.mark.server
+CUT = [name for name in PEERS if name != "openssh"]
+"""Servers that can be told to break off; OpenSSH cannot, asyncssh stands for it."""
 
 
 @pytest.fixture(scope="module", params=PEERS)
@@ -136,9 +138,9 @@ def test_a_file_that_changes_after_it_was_listed_is_left(change: str, peer: Peer
     assert (seen, codes(report), list(tmp_path.iterdir())) == ([], ["changed_while_read"], [])
 
 
+@pytest.mark.parametrize("server", CUT, indirect=True)
 def test_a_download_that_breaks_off_goes_on_where_it_did(peer: Peer, tmp_path: Path) -> None:
-    if peer.cut_at is None:  # OpenSSH cannot be told to; asyncssh stands for it
-        return
+    assert peer.cut_at is not None
     body = os.urandom(20 << 20)
     (peer.folder / "a.csv").write_bytes(body)
     peer.cut_at.append(12 << 20)
@@ -146,6 +148,7 @@ def test_a_download_that_breaks_off_goes_on_where_it_did(peer: Peer, tmp_path: P
     assert (taken["a.csv"] == body, report.retries, peer.cut_at) == (True, 1, [])
 
 
+@pytest.mark.parametrize("server", CUT, indirect=True)
 def test_a_version_is_never_mixed_with_another(peer: Peer, tmp_path: Path) -> None:
     """Replaced by one of the same size while the first download was broken off."""
     file = peer.folder / "a.csv"
@@ -157,8 +160,7 @@ def test_a_version_is_never_mixed_with_another(peer: Peer, tmp_path: Path) -> No
             file.write_bytes(b"2" * (20 << 20))
             os.utime(file, (2e9, 2e9))
 
-    if peer.cut_at is None:
-        return
+    assert peer.cut_at is not None
     peer.cut_at.append(12 << 20)
     taken, report, _ = fetch(site(peer, tmp_path, "*.csv", clock=Meanwhile()))
     assert (taken, codes(report)) == ({}, ["changed_while_read"])

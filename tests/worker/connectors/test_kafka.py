@@ -136,6 +136,15 @@ def test_a_first_run_can_begin_at_a_time(home: Path, topics: Topics, topic: str)
     assert sorted(ids(home)) == [2, 3, 9]
 
 
+def test_a_probe_counts_partitions(home: Path, topics: Topics, topic: str) -> None:
+    topics.create(topic, 3)
+    connection = context(home).secrets.connection("broker")
+    assert (
+        KafkaStream(Site(SourceSpec.model_validate(source(topic)), home, connection)).probe()
+        == "1 topics, 3 partitions"
+    )
+
+
 # -- dead letters
 
 

@@ -16,6 +16,9 @@ from fakes.collecting import collected, connect, context
 from fakes.landed import dead_letters, killed_run, lines
 
 from base_ops.core.errors import BadInput, ConfigError, Denied
+from base_ops.data_ingestion.specs import SourceSpec
+from base_ops.worker.connectors import open_connector
+from base_ops.worker.connectors.base import Site
 
 pytestmark = pytest.mark.server
 
@@ -208,3 +211,11 @@ def test_a_rabbitmq_queue_that_does_not_exist(rabbitmq_broker: Broker, tmp_path:
     with pytest.raises(ConfigError) as error:
         collected(tmp_path, source)
     assert error.value.code == "no_such_queue"
+
+
+def test_probes_say_what_there_is(peer: Peer, tmp_path: Path) -> None:
+    peer.send(b"1", b"2")
+    ctx = context(tmp_path)
+    source = SourceSpec.model_validate(peer.source())
+    connector: Any = open_connector(Site(source, tmp_path, ctx.secrets.connection("broker")))
+    assert connector.probe() == {"rabbitmq": "1 queues, 2 messages", "activemq": "logged in"}[peer.protocol]

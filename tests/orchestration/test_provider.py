@@ -1,0 +1,40 @@
+"""base_ops as an Airflow provider: `Test connection` does what a job would."""
+
+from __future__ import annotations
+
+import importlib
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fakes.identity import CLIENT, SECRET, identity_provider
+
+from base_ops.orchestration.provider import SourceHook, get_provider_info
+
+
+def test_what_it_names_is_there() -> None:
+    info = get_provider_info()
+    for name in (info["connection-types"][0]["hook-class-name"], *info["extra-links"]):
+        module, _, kind = name.rpartition(".")
+        assert hasattr(importlib.import_module(module), kind)
+
+
+def test_test_connection(base_home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with identity_provider() as running:
+        extra = {
+            "scheme": "http",
+            "authentication": {"template": "oauth2_client_credentials", "token_url": f"{running.url}/token"},
+        }
+        port = int(running.url.rsplit(":", 1)[1])
+
+        def tried(password: str) -> tuple[bool, str]:
+            told: dict[str, Any] = {"conn_type": "base_ops", "host": "127.0.0.1", "port": port, "login": CLIENT}
+            monkeypatch.setenv(
+                "AIRFLOW_CONN_VENDOR", json.dumps({**told, "password": password, "extra": json.dumps(extra)})
+            )
+            return SourceHook("vendor").test_connection()
+
+        assert tried(SECRET)[0] is True
+        ok, seen = tried("wrong-secret-of-mine")
+        assert not ok and "invalid_client" in seen and "wrong-secret" not in seen
