@@ -8,7 +8,21 @@ import sys
 import click
 
 from base_ops import __version__
-from base_ops.cli import agents, config, convert, demo, detect, formats, init, preview, replay, show, sources, tools
+from base_ops.cli import (
+    agents,
+    config,
+    convert,
+    dead_letters,
+    demo,
+    detect,
+    formats,
+    init,
+    preview,
+    replay,
+    show,
+    sources,
+    tools,
+)
 from base_ops.core.errors import BaseOpsError
 
 
@@ -31,6 +45,7 @@ for command in (
     preview.preview,
     init.init,
     sources.sources,
+    dead_letters.dead_letters,
     config.config,
     tools.bench,
     tools.completion,

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from base_ops.core.errors import ConfigError, did_you_mean
+from base_ops.core.ids import MODULES
 from base_ops.core.settings import load_settings
-from base_ops.core.spec import check
+from base_ops.core.spec import check, is_template
 from base_ops.core.yamlio import YamlDocument, load_yaml
 
 _ROOT = Path(__file__).resolve().parent.parent.parent
@@ -39,16 +41,115 @@ def load_source(source_id: str, folder: Path | None = None) -> dict[str, Any]:
             todo=f"write {source_id}.yaml there, for example with: base-ops init source",
         )
     document = load_yaml(sources / f"{source_id}.yaml")
-    return check_source(document, document.data)
+    return check_source(document, document.data, folder=folder)
 
 
-def check_source(document: YamlDocument, raw: Any, *path: str | int) -> dict[str, Any]:
-    """Check a source that stands at `path` of a document."""
+def check_source(document: YamlDocument, raw: Any, *path: str | int, folder: Path | None = None) -> dict[str, Any]:
+    """Check a source that stands at `path` of a document, its authentication template filled in."""
     from base_ops.data_ingestion.specs import SourceSpec
 
     name = raw.get("id", "?") if isinstance(raw, dict) else "?"
+    if isinstance(raw, dict) and isinstance(raw.get("authentication"), dict):
+        try:
+            raw = {**raw, "authentication": fill_template(raw["authentication"], folder)}
+        except ConfigError as error:
+            here = document.where(*path, "authentication", "template")
+            raise ConfigError(error.what, code=error.code, where=here) from None
     try:
         check(SourceSpec, raw, f"source {name}", rendered=False, noun="source")
     except ConfigError as error:
         raise ConfigError(error.what, code=error.code, where=document.where(*path, *error.loc)) from None
     return dict(raw)
+
+
+def fill_template(authentication: Mapping[str, Any], folder: Path | None = None) -> dict[str, Any]:
+    """An authentication block with what its template says, under what it says itself.
+
+    Raises:
+        ConfigError: no such template.
+    """
+    name = authentication.get("template")
+    if "kind" in authentication or not isinstance(name, str) or is_template(name):
+        return dict(authentication)
+    file = (folder or config_dir()) / "data_ingestion" / "authentication-templates.yaml"
+    document = load_yaml(file)
+    templates = document.data.get("templates") if isinstance(document.data, dict) else None
+    known = templates if isinstance(templates, dict) else {}
+    if not isinstance(known.get(name), dict):
+        raise ConfigError(
+            f"The authentication template {name!r} is not known. {did_you_mean(name, map(str, known))}",
+            code="unknown_template",
+            where=str(file),
+        )
+    merged = {**known[name], **authentication}
+    if isinstance(known[name].get("tls"), dict) and isinstance(authentication.get("tls"), dict):
+        merged["tls"] = {**known[name]["tls"], **authentication["tls"]}
+    return merged
+
+
+def check_folder(folder: Path) -> tuple[list[str], list[ConfigError]]:
+    """Check every YAML file of a configuration folder: (files that are right, faults with file, line and key).
+
+    `<module>/<some-name>.yaml` is checked by `SomeNameFile` of its specs, a file below `<module>/sources/` as a
+    source. A file that nothing checks is a fault, since nothing would read it either.
+    """
+    right: list[str] = []
+    faults: list[ConfigError] = []
+    for path in sorted(folder.rglob("*.yaml")):
+        try:
+            _check_file(path, folder)
+            right.append(str(path.relative_to(folder)))
+        except ConfigError as error:
+            faults.append(error)
+    return right, faults
+
+
+def _check_file(path: Path, folder: Path) -> None:
+    if path.parent == sources_dir(folder):
+        source = load_source(path.stem, folder)
+        if source.get("id") != path.stem:
+            document = load_yaml(path)
+            raise ConfigError(
+                f"The source in {path.name} has another id: {source.get('id')!r}",
+                code="bad_source",
+                where=document.where("id"),
+            )
+        return
+    document = load_yaml(path)
+    kind = _kind_of(path, folder)
+    if kind is None:
+        raise ConfigError(
+            f"Nothing reads {path.relative_to(folder)}",
+            code="unknown_config",
+            where=f"{path}, line 1",
+            expected="<module>/sources/<id>.yaml, or <module>/<name>.yaml with a class <Name>File in its specs",
+        )
+    try:
+        check(kind, document.data, path.name, noun="config")
+    except ConfigError as error:
+        loc = _known_path(document.data, error.loc)
+        raise ConfigError(error.what, code=error.code, where=document.where(*loc)) from None
+
+
+def _kind_of(path: Path, folder: Path) -> Any:
+    from importlib import import_module
+
+    parts = path.relative_to(folder).with_suffix("").parts
+    if len(parts) != 2 or parts[0] not in MODULES:
+        return None
+    stem = "".join(word.capitalize() for word in parts[1].replace("_", "-").split("-"))
+    return getattr(import_module(f"base_ops.{parts[0]}.specs"), f"{stem}File", None)
+
+
+def _known_path(data: Any, loc: tuple[str | int, ...]) -> tuple[str | int, ...]:
+    """The keys of a fault that are keys of the file: pydantic adds the tags of unions."""
+    path: list[str | int] = []
+    for number, key in enumerate(loc):
+        last = number == len(loc) - 1
+        if isinstance(data, dict) and (key in data or last):
+            path.append(key)
+            data = data.get(key)
+        elif isinstance(data, list) and isinstance(key, int) and key < len(data):
+            path.append(key)
+            data = data[key]
+    return tuple(path)

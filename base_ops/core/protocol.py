@@ -9,6 +9,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
+from base_ops.core.breaker import Admission, BreakerReport
 from base_ops.core.errors import BaseOpsError
 from base_ops.core.outcomes import Outcome
 
@@ -54,6 +55,9 @@ class Request(Document):
     connections: list[str] = Field(default_factory=list, description="names of the connections the specs mention")
     sensitive_columns: list[str] = Field(
         default_factory=list, description="columns some masker of the pipeline hides: never shown in quarantine views"
+    )
+    breakers: dict[str, Admission] = Field(
+        default_factory=dict, description="per peer (source:<id>), what all runs know of it"
     )
     result_uri: str | None = Field(None, description="where the Result is written besides standard output")
     lake_url: str
@@ -214,6 +218,7 @@ class Result(Document):
     considered: dict[str, int] = Field(
         default_factory=dict, description="per source, the landing log number this work and all before it looked at"
     )
+    breakers: list[BreakerReport] = Field(default_factory=list, description="what the calls to each peer came to")
     adopted: bool = Field(False, description="True when everything had been published before: nothing was done")
     started_at: str = ""
     seconds: float = 0.0

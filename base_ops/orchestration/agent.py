@@ -14,12 +14,14 @@ from base_ops.core.outcomes import Outcome
 from base_ops.core.protocol import Request, Result, StepRequest
 from base_ops.core.settings import load_settings
 from base_ops.core.spec import Spec, connection_names, is_template, parse_spec
-from base_ops.orchestration.errors import job_error, text_of
+from base_ops.orchestration.breakers import admissions
+from base_ops.orchestration.errors import JobRetryPolicy, job_error, text_of
 from base_ops.orchestration.lake import attempt_folder, read_result, write_request
 from base_ops.orchestration.request import identity_of, input_uris, step_request, traceparent_of
 
 if TYPE_CHECKING:
     from airflow.sdk import BaseOperator as _Base
+    from airflow.sdk import RetryPolicy
     from airflow.sdk.definitions.context import Context
 else:
     _Base = object  # Airflow's base comes after the mixin
@@ -65,6 +67,7 @@ class AgentMixin(_Base):
         retry_delay: timedelta | float = timedelta(seconds=60),
         retry_exponential_backoff: float = 2.0,
         max_retry_delay: timedelta | float | None = timedelta(seconds=1800),
+        retry_policy: RetryPolicy | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(
@@ -72,6 +75,7 @@ class AgentMixin(_Base):
             retry_delay=retry_delay,
             retry_exponential_backoff=retry_exponential_backoff,
             max_retry_delay=max_retry_delay,
+            retry_policy=retry_policy or JobRetryPolicy(),
             **kwargs,
         )
         self.spec = spec.model_dump(mode="json", by_alias=True, exclude_unset=True) if isinstance(spec, Spec) else spec
@@ -98,6 +102,7 @@ class AgentMixin(_Base):
             inputs=input_uris(context, self._input_tasks(), select),
             connections=sorted({name for spec in specs for name in connection_names(spec)}),
             sensitive_columns=sorted(set(self.sensitive_columns)),
+            breakers=admissions(settings.state, specs, identity.attempt, self.log),
             lake_url=settings.lake,
             result_uri=f"{attempt_folder(settings.lake, identity)}/result.json",
             traceparent=traceparent_of(context),
@@ -141,8 +146,7 @@ class AgentMixin(_Base):
             raise self._without_result(context, result_uri, outcome, how, result)
         publish(context, result, result_uri, load_settings(), self.log)
         if not result.status.is_green:
-            text = text_of(result.error) if result.error else f"The job ended as {result.status}."
-            raise job_error(result.status, f"{self.task_id}: {text}", context["ti"].try_number)
+            raise self._failed(context, result)
         if not outcome.is_green:
             self.log.warning("The Result is complete, but the worker ended badly: %s", how)
         return xcom_value(result, result_uri)
@@ -152,6 +156,12 @@ class AgentMixin(_Base):
             return read_result(uri)
         except BaseOpsError as error:
             raise job_error(error.outcome, f"{self.task_id}: {error.text()}", context["ti"].try_number) from None
+
+    def _failed(self, context: Context, result: Result) -> Exception:
+        """What a red Result makes of the task."""
+        text = text_of(result.error) if result.error else f"The job ended as {result.status}."
+        after_s = result.error.retry_after_s if result.error else None
+        return job_error(result.status, f"{self.task_id}: {text}", context["ti"].try_number, after_s)
 
     def _without_result(
         self, context: Context, uri: str, outcome: Outcome, how: str, other: Result | None

@@ -9,11 +9,21 @@ AirflowFailException (never retried)        AirflowException (retried, with back
 
 from __future__ import annotations
 
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from airflow.sdk import RetryDecision, RetryPolicy
 from airflow.sdk.exceptions import AirflowException, AirflowFailException
 
 from base_ops.core.errors import BaseOpsError
 from base_ops.core.outcomes import Outcome
 from base_ops.core.protocol import ErrorInfo
+
+if TYPE_CHECKING:
+    from airflow.sdk.definitions.context import Context
+
+MAX_RETRY_AFTER_S = 86_400.0
+"""Nobody can ask us to wait longer than a day."""
 
 
 class JobBadInput(AirflowFailException):
@@ -33,7 +43,14 @@ class JobBugAgain(AirflowFailException):
 
 
 class JobTransient(AirflowException):
-    """The world was not ready, or the job was killed or vanished: a later try may succeed."""
+    """The world was not ready, or the job was killed or vanished: a later try may succeed.
+
+    `retry_after_s`: when, if whoever was not ready has said so.
+    """
+
+    def __init__(self, text: str = "", retry_after_s: float | None = None) -> None:
+        super().__init__(text)
+        self.retry_after_s = retry_after_s
 
 
 class JobBug(AirflowException):
@@ -47,19 +64,33 @@ _NOT_RETRIED: dict[Outcome, type[AirflowFailException]] = {
 }
 
 
-def job_error(outcome: Outcome, text: str, try_number: int) -> AirflowException:
+def job_error(outcome: Outcome, text: str, try_number: int, retry_after_s: float | None = None) -> AirflowException:
     """The exception that makes Airflow do what the outcome asks for.
 
     Args:
         outcome: how the job ended; must not be green.
         text: the whole message: what, where, expected, found, what to do.
         try_number: Airflow's try, from 1; a bug is retried after the first only.
+        retry_after_s: what a transient fault asked for.
     """
     if outcome in _NOT_RETRIED:
         return _NOT_RETRIED[outcome](text)
     if outcome is Outcome.TRANSIENT:
-        return JobTransient(text)
+        return JobTransient(text, retry_after_s)
     return JobBug(text) if try_number <= 1 else JobBugAgain(text)
+
+
+class JobRetryPolicy(RetryPolicy):
+    """Waits as long as a fault asked for (HTTP's Retry-After), else as the task's back-off says."""
+
+    def evaluate(
+        self, exception: BaseException, try_number: int, max_tries: int, context: Context | None = None
+    ) -> RetryDecision:
+        after_s = getattr(exception, "retry_after_s", None)
+        if after_s is None:
+            return RetryDecision.default()
+        delay = timedelta(seconds=min(float(after_s), MAX_RETRY_AFTER_S))
+        return RetryDecision.retry(delay, f"asked to wait {delay.total_seconds():.0f} s")
 
 
 def text_of(info: ErrorInfo) -> str:

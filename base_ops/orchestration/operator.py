@@ -13,7 +13,7 @@ from base_ops.core.settings import load_settings
 if TYPE_CHECKING:
     from base_ops.orchestration.local import LocalAgentOperator as AgentOperator
 elif load_settings().runner == "kubernetes":
-    from base_ops.orchestration.kubernetes import KubernetesAgentOperator as AgentOperator
+    from base_ops.orchestration.kubernetes.operator import KubernetesAgentOperator as AgentOperator
 else:
     from base_ops.orchestration.local import LocalAgentOperator as AgentOperator
 

@@ -64,6 +64,7 @@ def emit_metrics(result: Result) -> None:
         stats.incr("base_bytes_in_total", step.counts.bytes_in, tags=tags)
         seconds = result.seconds if len(result.steps) == 1 else step.seconds
         stats.timing("base_job_duration_seconds", timedelta(seconds=seconds), tags=tags)
+        stats.gauge("agent_health_status", int(result.status.is_green), tags={"agent": step.agent})
 
 
 def sweep_lake(settings: Settings) -> int:

@@ -46,3 +46,15 @@ class Run(Base):
     result_uri: Mapped[str]
     started_at: Mapped[str] = mapped_column(String(40), index=True)
     seconds: Mapped[float] = mapped_column(Float)
+
+
+class BreakerRow(Base):
+    """What all runs know of one peer (core/breaker.py), and which attempt may make the trial calls."""
+
+    __tablename__ = "breakers"
+
+    peer: Mapped[str] = mapped_column(String(250), primary_key=True)
+    state: Mapped[dict[str, Any]] = mapped_column(JSON)
+    probe_attempt: Mapped[str] = mapped_column(String(36), default="")
+    probe_until: Mapped[float] = mapped_column(Float, default=0.0)
+    updated_at: Mapped[datetime] = mapped_column(DateTime(timezone=True))

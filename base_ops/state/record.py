@@ -16,7 +16,7 @@ _ENDS = {Outcome.OK: "completed", Outcome.PARTIAL: "partial"}
 
 def record(store: StateStore, result: Result, result_uri: str) -> int:
     """Store one Result's run and events; returns how many events were new."""
-    return store.record(run_of(result, result_uri), events_of(result))
+    return store.record(run_of(result, result_uri), events_of(result), result.breakers)
 
 
 def sweep(store: StateStore, results: Iterable[tuple[str, Result]]) -> int:

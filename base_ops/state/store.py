@@ -14,9 +14,11 @@ from typing import Any
 from sqlalchemy import Connection, Engine, create_engine, event, inspect, make_url, select, text, update
 from sqlalchemy.dialects import postgresql, sqlite
 
-from base_ops.state.models import Outbox, Run
+from base_ops.core.breaker import BreakerReport
+from base_ops.state.breakers import apply
+from base_ops.state.models import Base, Outbox, Run
 
-HEAD = "0001"
+HEAD = "0002"
 """Newest migration; kept here so that a database that is up to date never imports Alembic."""
 _LOCK_KEY = 0x62617365  # any number of ours: Postgres advisory locks are numbers
 _BUSY_TIMEOUT_S = 30
@@ -46,8 +48,13 @@ class StateStore:
             self._engine.dispose()
             self._engine = None
 
-    def record(self, run: Mapping[str, Any], events: Iterable[Mapping[str, Any]]) -> int:
-        """Store a run and its events in one transaction; what is known already stays as it is.
+    def record(
+        self,
+        run: Mapping[str, Any],
+        events: Iterable[Mapping[str, Any]],
+        breakers: Iterable[BreakerReport] = (),
+    ) -> int:
+        """Store a run, its events and its calls to peers in one transaction; what is known already stays as it is.
 
         Returns:
             the number of events that were new.
@@ -55,10 +62,12 @@ class StateStore:
         now = datetime.now(UTC)
         rows = [{"idempotency_key": e["idempotencykey"], "event": dict(e), "created_at": now} for e in events]
         with self.engine.begin() as connection:
-            connection.execute(self._insert_new(Run).values(dict(run)))
+            first = connection.execute(self.insert_new(Run).values(dict(run)).returning(Run.attempt)).first()
+            if first is not None:
+                apply(self, connection, breakers, str(run["attempt"]))
             if not rows:
                 return 0
-            new = self._insert_new(Outbox).values(rows).returning(Outbox.id)
+            new = self.insert_new(Outbox).values(rows).returning(Outbox.id)
             return len(connection.execute(new).all())  # a row count is not known on every driver
 
     def known_attempts(self) -> set[str]:
@@ -78,7 +87,7 @@ class StateStore:
         with self.engine.begin() as connection:
             connection.execute(done)
 
-    def _insert_new(self, table: type[Outbox] | type[Run]) -> Any:
+    def insert_new(self, table: type[Base]) -> Any:
         """INSERT … ON CONFLICT DO NOTHING, which both databases have, each in its own dialect."""
         dialect = sqlite if self.url.get_backend_name() == "sqlite" else postgresql
         return dialect.insert(table).on_conflict_do_nothing()

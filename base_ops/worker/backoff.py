@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -13,6 +13,8 @@ from typing import TypeVar
 from base_ops.core.errors import Transient
 
 T = TypeVar("T")
+_MOST = 100
+_POSIX_FROM = 1e8  # a number of seconds beyond three years is a time
 
 
 class Clock:
@@ -56,6 +58,21 @@ def retry_after_s(header: str | None, now: datetime) -> float | None:
     return max(0.0, (moment - now).total_seconds())
 
 
+def asked_pause_s(status: int, headers: Mapping[str, str], now: datetime) -> float | None:
+    """Seconds that an answer asks all callers to wait: Retry-After of 429 and 503, or no requests left until a reset.
+
+    X-RateLimit-Remaining and -Reset (seconds, or a POSIX time), or their standard names without X-. None: no pause.
+    """
+    if status in (429, 503) and (asked := retry_after_s(headers.get("retry-after"), now)) is not None:
+        return asked
+    for prefix in ("x-ratelimit-", "x-rate-limit-", "ratelimit-"):
+        left, reset = headers.get(prefix + "remaining", "").strip(), headers.get(prefix + "reset", "").strip()
+        if left == "0" and reset.isascii() and reset.replace(".", "", 1).isdigit():
+            seconds = float(reset[:20])
+            return max(0.0, seconds - now.timestamp()) if seconds > _POSIX_FROM else seconds
+    return None
+
+
 def retry(
     call: Callable[[], T],
     *,
@@ -64,20 +81,24 @@ def retry(
     clock: Clock,
     longest_wait_s: float,
     on_retry: Callable[[], None] = lambda: None,
+    progress: Callable[[], object] = lambda: None,
 ) -> T:
     """Call until it succeeds, `tries` times at most; only Transient is tried again.
 
     A Transient that names `retry_after_s` is waited for that long, and passed on at once where that is more
-    than `longest_wait_s`.
+    than `longest_wait_s`. Where `progress` has changed since the last failure, `tries` begin anew (a download that
+    goes on where it broke off), up to `_MOST` failures in all.
     """
-    failures = 0
+    failures, total, reached = 0, 0, progress()
     while True:
         try:
             return call()
         except Transient as error:
-            failures += 1
+            total += 1
+            failures = failures + 1 if progress() == reached else 1
+            reached = progress()
             asked = error.retry_after_s
-            if failures >= tries or (asked is not None and asked > longest_wait_s):
+            if failures >= tries or total >= _MOST or (asked is not None and asked > longest_wait_s):
                 raise
             on_retry()
             clock.sleep(backoff.wait_s(failures) if asked is None else asked)

@@ -9,8 +9,11 @@ from functools import cached_property
 from pydantic import JsonValue
 
 from base_ops import __version__
+from base_ops.core.breaker import BreakerPolicy
 from base_ops.core.protocol import DataRef, Identity, Lineage, Request, Result, StepResult
 from base_ops.core.settings import Settings
+from base_ops.worker.backoff import Clock
+from base_ops.worker.breaker import Breaker
 from base_ops.worker.lake import Lake
 from base_ops.worker.lake.landing import Landing
 from base_ops.worker.secrets import Secrets
@@ -41,6 +44,10 @@ class Context:
     secrets: Secrets
     log: logging.Logger
     code_version: str = __version__
+    breakers: dict[str, Breaker] = field(default_factory=dict)
+    """Those that were asked for, by peer."""
+    unfinished: list[StepResult] = field(default_factory=list)
+    """What a job that fails wants its Result to say besides the error."""
 
     @property
     def identity(self) -> Identity:
@@ -49,6 +56,13 @@ class Context:
     def landing(self, source: str) -> Landing:
         """The landing zone of a source."""
         return Landing(self.lake.store, source, self.lake.attempt)
+
+    def breaker(self, source: str, policy: BreakerPolicy, clock: Clock | None = None) -> Breaker:
+        """The circuit breaker of a source, with the state that all runs share."""
+        peer = f"source:{source}"
+        if peer not in self.breakers:
+            self.breakers[peer] = Breaker(peer, self.request.breakers.get(peer), clock, policy)
+        return self.breakers[peer]
 
     @cached_property
     def input_results(self) -> list[Result]:

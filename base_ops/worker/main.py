@@ -31,7 +31,7 @@ from base_ops.worker.failpoints import arm, failpoint
 def main(argv: list[str] | None = None) -> int:
     """Exit code = outcome (core/outcomes.py)."""
     parser = argparse.ArgumentParser(prog="base-ops-worker")
-    parser.add_argument("--request", required=True, help="path or lake URI of the Request JSON, or - for stdin")
+    parser.add_argument("--request", required=True, help="path or lake URI of the Request JSON, env:NAME, or -")
     parser.add_argument("--secrets-fd", type=int, help="file descriptor of a pipe with {connection: {...}} as JSON")
     args = parser.parse_args(argv)
     try:
@@ -66,6 +66,7 @@ def run(request: Request, settings: Settings, piped: Mapping[str, Any] | None = 
         started_at=datetime.now(UTC).isoformat().replace("+00:00", "Z"),
     )
     lake: Lake | None = None
+    ctx: Context | None = None
     try:
         lake = Lake(request.lake_url, request.identity.attempt)
         lake.store.check_conditional_create()
@@ -81,7 +82,11 @@ def run(request: Request, settings: Settings, piped: Mapping[str, Any] | None = 
             setattr(result.error, name, secrets.mask(getattr(result.error, name)))
         log.error(known.text(), exc_info=None if isinstance(error, BaseOpsError) else error)
         if not result.steps:
-            result.steps = [StepResult(agent=s.agent, action=s.action) for s in request.steps]
+            result.steps = (ctx.unfinished if ctx else []) or [
+                StepResult(agent=s.agent, action=s.action) for s in request.steps
+            ]
+    if ctx is not None and ctx.breakers:
+        _report_breakers(ctx, result)
     result.seconds = round(time.perf_counter() - began, 3)
     result.cpu_seconds = round(time.process_time() - cpu, 3)
     result.peak_memory_bytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
@@ -105,6 +110,15 @@ def run(request: Request, settings: Settings, piped: Mapping[str, Any] | None = 
         result.seconds,
     )
     return result
+
+
+def _report_breakers(ctx: Any, result: Result) -> None:
+    """What the calls to each peer came to, for the state that all runs share."""
+    kinds = {"open": "circuit_breaker_opened", "closed": "circuit_breaker_closed"}
+    for peer, breaker in ctx.breakers.items():
+        result.breakers.append(breaker.report())
+        changed = [{"type": kinds[phase], "subject": peer, "data": {}} for phase in breaker.changes if phase in kinds]
+        result.steps[-1].events += changed
 
 
 def _work(ctx: Any, result: Result) -> None:
@@ -212,6 +226,8 @@ def process_age_s() -> float:
 def _read_request(where: str) -> str:
     if where == "-":
         return sys.stdin.read()
+    if where.startswith("env:"):
+        return os.environ.get(where.removeprefix("env:"), "")
     if "://" in where:
         from base_ops.worker.lake.store import Store
 

@@ -22,13 +22,11 @@ from typing import Any
 from base_ops.core.errors import BadInput, BaseOpsError, ConfigError, Denied, Transient
 from base_ops.core.protocol import Finding
 from base_ops.data_ingestion.options.sources.streams import KafkaSpec
-from base_ops.worker.connections.credentials import credentials_of
-from base_ops.worker.connections.drivers import driver_options
 from base_ops.worker.connectors.base import Keep, Report, Site
 from base_ops.worker.connectors.extras import require
 from base_ops.worker.connectors.streams.envelope import Envelope, json_time
+from base_ops.worker.connectors.streams.librdkafka import security
 from base_ops.worker.connectors.streams.taking import Taking
-from base_ops.worker.connectors.tls import refuse_plain
 from base_ops.worker.failpoints import failpoint
 from base_ops.worker.lake.landing import History
 
@@ -159,8 +157,9 @@ class KafkaStream:
             if self._denied is not None:
                 raise self._refused(self._denied)
             failpoint("kafka.batch_taken")
-        if going and not taking.taken and self._unreachable:
-            raise self._error(Transient, "The brokers cannot be reached", "unreachable", "")
+        if going and not taking.taken:
+            what = "The brokers cannot be reached" if self._unreachable else "No broker answered within max_seconds"
+            raise self._error(Transient, what, "unreachable", f"{len(going)} partitions not read")
 
     def _take(self, message: Any, place: Place, taking: Taking) -> None:
         value, (kind, at) = message.value(), message.timestamp()
@@ -205,7 +204,7 @@ class KafkaStream:
     def _settings(self) -> dict[str, Any]:
         ahead = self.spec.buffer_mb * 1_000_000
         return {
-            **_security(self.site, self.where),
+            **security(self.site, self.where),
             "group.id": self.spec.group,
             "enable.auto.commit": False,
             "enable.auto.offset.store": False,
@@ -275,49 +274,3 @@ def _cursor(before: Any, after: dict[Place, int]) -> dict[str, Any]:
     for (topic, number), offset in sorted(after.items()):
         cursor.setdefault(topic, {})[str(number)] = offset
     return cursor
-
-
-def _security(site: Site, where: str) -> dict[str, Any]:
-    """Bootstrap servers, TLS and SASL of the site's connection."""
-    found = site.connection
-    if site.source.authentication is not None:
-        return driver_options(credentials_of(site))
-    if found is None or not found.host:
-        raise ConfigError(
-            "Kafka needs a connection with its bootstrap servers as host",
-            code="no_connection",
-            where=where,
-            todo="set source.connection",
-        )
-    hosts = [h if ":" in h else f"{h}:{found.port or 9092}" for h in (p.strip() for p in found.host.split(",")) if h]
-    protocol = str(found.extra.get("security.protocol", "sasl_ssl" if found.login else "plaintext")).lower()
-    settings: dict[str, Any] = {"bootstrap.servers": ",".join(hosts), "security.protocol": protocol}
-    if protocol.startswith("sasl"):
-        settings |= {
-            "sasl.mechanism": str(found.extra.get("sasl.mechanism", "SCRAM-SHA-512")),
-            "sasl.username": found.login,
-            "sasl.password": found.password,
-        }
-    if protocol == "sasl_plaintext":
-        for host in hosts:
-            refuse_plain(site, host.rsplit(":", 1)[0], "security.protocol sasl_ssl", protocol)
-    for name, key in _PEM.items():
-        if pem := found.extra.get(name):
-            settings[key] = str(pem)
-    if found.extra.get("verify") in (False, "false", "False"):
-        if site.env != "dev":
-            raise ConfigError(
-                "The brokers' certificates would not be verified",
-                code="unverified_tls",
-                where=f"connection {found.name}, extra.verify",
-                todo="put the brokers' authority into extra.ca_certificate",
-            )
-        settings["enable.ssl.certificate.verification"] = False
-    return settings
-
-
-_PEM = {
-    "ca_certificate": "ssl.ca.pem",
-    "client_certificate": "ssl.certificate.pem",
-    "client_key": "ssl.key.pem",
-}

@@ -18,6 +18,8 @@ from typing import Any
 
 from base_ops.core.errors import BaseOpsError, ConfigError, Denied, Transient
 from base_ops.data_ingestion.options.sources.streams import RabbitmqSpec
+from base_ops.worker.connections.credentials import credentials_of
+from base_ops.worker.connections.drivers import driver_options
 from base_ops.worker.connectors.base import Keep, Report, Site
 from base_ops.worker.connectors.extras import require
 from base_ops.worker.connectors.streams.envelope import json_time
@@ -60,7 +62,9 @@ class RabbitmqQueues:
             connection = self.pika.BlockingConnection(self._parameters())
             try:
                 channel = connection.channel()
-                waiting = [channel.queue_declare(queue, passive=True).method.message_count for queue in self.spec.queues]
+                waiting = [
+                    channel.queue_declare(queue, passive=True).method.message_count for queue in self.spec.queues
+                ]
             finally:
                 _close(connection)
         return f"{len(waiting)} queues, {sum(waiting)} messages"
@@ -102,6 +106,22 @@ class RabbitmqQueues:
                 channel.queue_declare(self.spec.queues[0], passive=True)  # answered: the acknowledgement has arrived
 
     def _parameters(self) -> Any:
+        timeout_s = self.site.source.connecting.resolved().connect_s
+        told = self._plain() if self.site.source.authentication is None else driver_options(credentials_of(self.site))
+        return self.pika.ConnectionParameters(
+            host=told["host"],
+            port=told["port"],
+            virtual_host=told["virtualhost"],
+            credentials=self.pika.PlainCredentials(told["login"], told["password"]),
+            ssl_options=self.pika.SSLOptions(told["ssl_context"], told["host"]) if told["ssl_context"] else None,
+            heartbeat=_HEARTBEAT_S,
+            socket_timeout=timeout_s,
+            stack_timeout=timeout_s,
+            blocked_connection_timeout=timeout_s,
+        )
+
+    def _plain(self) -> dict[str, Any]:
+        """What the connection alone says."""
         found = self.site.connection
         if found is None or not found.host:
             raise ConfigError(
@@ -111,18 +131,14 @@ class RabbitmqQueues:
         tls = found.scheme == "amqps" or told in (True, "true", "True")
         if not tls:
             refuse_plain(self.site, found.host, "extra.tls: true", "no TLS")
-        timeout_s = self.site.source.connecting.resolved().connect_s
-        return self.pika.ConnectionParameters(
-            host=found.host,
-            port=found.port or (5671 if tls else 5672),
-            virtual_host=found.schema or "/",
-            credentials=self.pika.PlainCredentials(found.login or "guest", found.password or "guest"),
-            ssl_options=self.pika.SSLOptions(tls_context(self.site), found.host) if tls else None,
-            heartbeat=_HEARTBEAT_S,
-            socket_timeout=timeout_s,
-            stack_timeout=timeout_s,
-            blocked_connection_timeout=timeout_s,
-        )
+        return {
+            "host": found.host,
+            "port": found.port or (5671 if tls else 5672),
+            "virtualhost": found.schema or "/",
+            "login": found.login or "guest",
+            "password": found.password or "guest",
+            "ssl_context": tls_context(self.site) if tls else None,
+        }
 
     @contextmanager
     def _errors(self) -> Iterator[None]:
