@@ -91,7 +91,7 @@ class ResultLink(BaseOperatorLink):
 
     def get_link(self, operator: Any, *, ti_key: Any) -> str:
         """The Result's URI, where the task has left one."""
-        from airflow.sdk import XCom
+        from airflow.sdk.execution_time.xcom import XCom
 
         value = XCom.get_value(key="return_value", ti_key=ti_key)
         return str(value.get("result_uri", "")) if isinstance(value, dict) else ""

@@ -87,6 +87,8 @@ def check() -> None:
     wait("the DAG is there", 120, lambda: knows(airflow))
     errors = airflow.call("GET", "/api/v2/importErrors")["import_errors"]
     expect(not errors, f"import errors: {errors}")
+    errors = airflow.call("GET", "/api/v2/plugins/importErrors")["import_errors"]
+    expect(not errors, f"plugins that cannot be imported: {errors}")
 
     airflow.call("PATCH", f"/api/v2/dags/{DAG}", {"is_paused": False})
     airflow.trigger("first", {})
@@ -129,9 +131,7 @@ def is_half_way(tasks: dict[str, list[str]]) -> bool:
 def table() -> list[dict[str, str]]:
     """The rows of the table in S3, read by the worker's own command inside the stack."""
     command = ["/opt/base-ops/worker/bin/python", "-m", "base_ops.cli", "show", "eod_quotes", "--format", "csv"]
-    text = output(
-        "docker/stack.sh", "compose", "exec", "-T", "airflow-scheduler", *command
-    )
+    text = output("docker/stack.sh", "compose", "exec", "-T", "airflow-scheduler", *command)
     return sorted(csv.DictReader(io.StringIO(text)), key=lambda row: (row["symbol"], row["date"]))
 
 
@@ -141,7 +141,9 @@ def stack(*arguments: str, check: bool = False) -> None:
 
 def output(*command: str) -> str:
     name = os.environ.get("DOCKER", "docker") if command[0] == "docker" else command[0]
-    done = subprocess.run([name, *command[1:]], cwd=ROOT, env=ENVIRONMENT, stdout=subprocess.PIPE, text=True, check=True)
+    done = subprocess.run(
+        [name, *command[1:]], cwd=ROOT, env=ENVIRONMENT, stdout=subprocess.PIPE, text=True, check=True
+    )
     return done.stdout.strip()
 
 

@@ -52,7 +52,11 @@ def test_every_namespace_is_restricted_and_has_its_limits() -> None:
     for space in spaces:
         labels = space["metadata"]["labels"]
         assert labels["pod-security.kubernetes.io/enforce"] == "restricted"
-        inside = {(o["kind"], o["metadata"]["name"]) for o in base() if o["metadata"].get("namespace") == space["metadata"]["name"]}
+        inside = {
+            (o["kind"], o["metadata"]["name"])
+            for o in base()
+            if o["metadata"].get("namespace") == space["metadata"]["name"]
+        }
         assert inside == {
             ("ServiceAccount", f"{space['metadata']['name']}-worker"),
             ("Role", "airflow-pods"),

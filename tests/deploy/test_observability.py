@@ -29,7 +29,20 @@ FOREIGN = {
     "kube_pod_status_phase",
     "argocd_app_info",
 }
-WORDS = {"sum", "by", "rate", "increase", "max", "avg", "count", "or", "unless", "offset", "vector", "histogram_quantile"}
+WORDS = {
+    "sum",
+    "by",
+    "rate",
+    "increase",
+    "max",
+    "avg",
+    "count",
+    "or",
+    "unless",
+    "offset",
+    "vector",
+    "histogram_quantile",
+}
 
 
 def alerts() -> dict[str, dict[str, Any]]:
@@ -129,5 +142,9 @@ def test_the_same_names_come_out_of_the_statsd_exporter() -> None:
     mapping = yaml.safe_load((HELM / "observability" / "statsd-mapping.yaml").read_text())["mappings"]
     ours = {name for name in sent() - FOREIGN if not name.startswith("airflow_")}
     for name in ours:
-        rule = next(m for m in mapping if re.fullmatch(m["match"] if m.get("match_type") else re.escape(m["match"]), f"airflow.{name}"))
+        rule = next(
+            m
+            for m in mapping
+            if re.fullmatch(m["match"] if m.get("match_type") else re.escape(m["match"]), f"airflow.{name}")
+        )
         assert rule["name"] in (name, "$1")

@@ -57,7 +57,7 @@ def test_a_page_does_what_it_says(page: Path, tmp_path: Path) -> None:
 
 
 def follow(page: Path, tmp_path: Path, started: dict[str, str]) -> None:
-    for part in ("dags", "plugins", "examples", "pod_templates"):
+    for part in ("dags", "plugins", "examples", "pod_templates", "helm-values"):
         shutil.copytree(ROOT / part, tmp_path / part)
     environment = {k: v for k, v in os.environ.items() if not k.startswith(("BASE_", "AIRFLOW"))}
     environment |= {

@@ -142,8 +142,7 @@ def kafka(*, users: dict[str, str] | None = None, new_topics: bool = False) -> B
         "auto.create.topics.enable": str(new_topics).lower(),
         "broker.session.timeout.ms": "1500",
         "broker.heartbeat.interval.ms": "200",
-        "log.retention.check.interval.ms": "1000",
-        "log.initial.task.delay.ms": "1000",
+        "log.retention.ms": "-1",
     }
     if users:
         known = " ".join(f'user_{login}="{password}"' for login, password in users.items())

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from fakes.identity import CLIENT, SECRET, identity_provider
 
-from base_ops.orchestration.provider import SourceHook, get_provider_info
+from base_ops.orchestration.provider import ResultLink, SourceHook, get_provider_info
 
 
 def test_what_it_names_is_there() -> None:
@@ -18,6 +18,14 @@ def test_what_it_names_is_there() -> None:
     for name in (info["connection-types"][0]["hook-class-name"], *info["extra-links"]):
         module, _, kind = name.rpartition(".")
         assert hasattr(importlib.import_module(module), kind)
+
+
+def test_the_link_leads_to_the_result(monkeypatch: pytest.MonkeyPatch) -> None:
+    from airflow.sdk.execution_time.xcom import XCom
+
+    for value, uri in (({"result_uri": "s3://lake/r.json"}, "s3://lake/r.json"), (None, "")):
+        monkeypatch.setattr(XCom, "get_value", lambda *, key, ti_key, value=value: value)
+        assert ResultLink().get_link(None, ti_key=None) == uri
 
 
 def test_test_connection(base_home: Path, monkeypatch: pytest.MonkeyPatch) -> None:

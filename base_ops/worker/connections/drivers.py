@@ -170,9 +170,8 @@ def _kafka(credentials: Credentials) -> None:
     from confluent_kafka.admin import AdminClient
 
     faults: list[Any] = []
-    client = AdminClient(
-        {**driver_options(credentials), "error_cb": faults.append, "socket.timeout.ms": _CONNECT_S * 1000}
-    )
+    options: dict[str, Any] = {"error_cb": faults.append, "socket.timeout.ms": _CONNECT_S * 1000}
+    client = AdminClient({**driver_options(credentials), **options})
     try:
         client.list_topics(timeout=_CONNECT_S)
     except KafkaException as error:

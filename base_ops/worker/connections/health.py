@@ -230,7 +230,7 @@ class Inspector:
         methods = claims.get("amr")
         named = {str(item) for item in methods} if isinstance(methods, list) else set()
         if named & set(self.checks.mfa_methods) or str(claims.get("acr")) in self.checks.mfa_contexts:
-            self.standing.facts["mfa"] = sorted(named)
+            self.standing.facts["mfa"] = [*sorted(named)]
             return ", ".join(sorted(named)) or str(claims.get("acr"))
         raise credentials.denied(
             f"a token issued without a second factor (amr: {', '.join(sorted(named)) or 'none'})",

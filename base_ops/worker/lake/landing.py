@@ -212,6 +212,28 @@ class Landing:
         failpoint("landing.after_append")
         return won
 
+    def settle(self, dead_letters: Iterable[str]) -> None:
+        """Log that dead letters (by sha256) were dealt with; their bytes stay.
+
+        Raises:
+            BadInput: no such dead letters wait.
+        """
+        wanted = sorted(set(dead_letters))
+        while True:
+            history = self.history()
+            if unknown := [sha256 for sha256 in wanted if sha256 not in history.dead_letters]:
+                raise BadInput(
+                    f"{self.source} has no such dead letters waiting",
+                    code="no_such_dead_letters",
+                    where=f"{self.folder}/_log",
+                    found=", ".join(unknown),
+                )
+            entry = LandingEntry(
+                sequence=history.last + 1, source=self.source, objects=[], settled=wanted, attempt=self.attempt
+            )
+            if self.append(entry):
+                return
+
     # -- the bytes
 
     @contextmanager

@@ -195,10 +195,9 @@ def test_many_dead_letters_raise_an_alert_then_pause_the_source(home: Path, topi
 
 def settle(home: Path) -> None:
     landing = context(home).landing("s")
-    history = landing.history()
-    from base_ops.worker.lake.landing import LandingEntry
-
-    landing.append(LandingEntry(sequence=history.last + 1, source="s", objects=[], settled=list(history.dead_letters)))
+    landing.settle(landing.history().dead_letters)
+    with pytest.raises(BadInput):
+        landing.settle(["x"])
 
 
 def codes(out: Any) -> list[str]:
