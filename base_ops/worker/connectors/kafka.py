@@ -51,7 +51,7 @@ class KafkaStream:
         self.findings: list[Finding] = []
 
     def fetch(self, history: History, keep: Keep) -> Report:
-        taking = Taking(self.site, self.spec, history, keep, Envelope(self.spec.value, self.spec.key))
+        taking = Taking(self.site, self.spec, history, keep, Envelope(self.spec.value, self.spec.key, extra="kafka"))
         consumer = self.kafka.Consumer(self._settings())
         try:
             with self._errors():

@@ -49,7 +49,7 @@ class KinesisStream:
         self.findings: list[Finding] = []
 
     def fetch(self, history: History, keep: Keep) -> Report:
-        taking = Taking(self.site, self.spec, history, keep, Envelope(self.spec.value))
+        taking = Taking(self.site, self.spec, history, keep, Envelope(self.spec.value, extra="kinesis"))
         before = history.cursor if isinstance(history.cursor, dict) else {}
         known = before.get(self.spec.stream)
         after: dict[str, Any] = dict(known) if isinstance(known, dict) else {}

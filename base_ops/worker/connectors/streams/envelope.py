@@ -28,8 +28,9 @@ class Poison(Exception):
 class Envelope:
     """Writes the lines of one source's messages."""
 
-    def __init__(self, value: Value, key: Literal["text", "bytes"] = "text") -> None:
-        orjson = require("orjson", "streams")
+    def __init__(self, value: Value, key: Literal["text", "bytes"] = "text", *, extra: str = "sse") -> None:
+        """`extra` is the one to install where the JSON library is missing."""
+        orjson = require("orjson", extra)
         self._dumps, self._loads, self._json_error = orjson.dumps, orjson.loads, orjson.JSONDecodeError
         writers: dict[str, Callable[[bytes], bytes]] = {"json": self._json, "text": self._text, "bytes": _base64}
         self._value, self._key = writers[value], writers[key]

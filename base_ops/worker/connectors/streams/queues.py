@@ -30,7 +30,7 @@ class QueueRun:
     """One run over such a broker."""
 
     def __init__(self, site: Site, spec: QueueSpec, history: History, keep: Keep) -> None:
-        self.taking = Taking(site, spec, history, keep, Envelope(spec.value))
+        self.taking = Taking(site, spec, history, keep, Envelope(spec.value, extra=site.source.protocol))
         self.notes = Notes(site, self.taking.run)
         self.handled = self.again = self.unsure = 0
         self._max = spec.max_messages
