@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: help setup demo test lint format bench calendars chaos ui requirements clean
+.PHONY: images up down logs stack-test manifests help setup demo test lint format bench calendars chaos ui requirements clean
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*?## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -46,10 +46,30 @@ ui: setup ## Airflow with the DAGs loaded; Ctrl-C stops everything
 requirements: ## compile the hashed requirement files from pyproject.toml
 	@uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --all-extras --group dev pyproject.toml requirements/build.in -o requirements/dev.txt
 	@uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --extra worker --extra s3 --extra postgres pyproject.toml -o requirements/worker.txt
-	@uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --extra airflow --extra s3 --extra postgres pyproject.toml -o requirements/airflow.txt
+	@uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --extra airflow --extra s3 --extra postgres pyproject.toml docker/airflow.in -o requirements/airflow.txt
+	@uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header docker/build.in -o docker/build.txt
+	@uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header docker/local/s3.in -o docker/local/s3.txt
 
 calendars: ## write the exchanges' calendars anew, two years ahead (fetches exchange_calendars with pandas 2)
 	@uv run --quiet --isolated --no-project --with 'exchange_calendars>=4.13.2' --with 'pandas<3' --with-editable . python -W ignore -m base_ops.calendars.build
+
+images: ## build the worker, airflow and dev images (BASE_IMAGE=… for another base)
+	@docker/images.sh
+
+up: images ## the dev stack: Airflow, PostgreSQL, S3 (PROFILES="ml streaming observability cluster" for more)
+	@docker/stack.sh up
+
+down: ## stop the dev stack (its volumes stay)
+	@docker/stack.sh down
+
+logs: ## follow the dev stack's logs
+	@docker/stack.sh logs
+
+stack-test: ## the dev stack for real, on images made here; starts a Docker engine if none runs
+	@docker/stack_test.sh
+
+manifests: setup ## render the Kubernetes manifests, dashboards and rules from their tables
+	@$(BIN)/python helm-values/modules/render.py && $(BIN)/python helm-values/argocd/render.py && $(BIN)/python helm-values/observability/render.py
 
 clean: ## remove what the targets above made
 	@rm -rf $(VENV) .venv-uv .base_ops .airflow .bench

@@ -32,6 +32,7 @@ def on_dag_run_failed(dag_run: DagRun, msg: str) -> None:
 
 def _count(dag_run: DagRun, status: str) -> None:
     from airflow.observability import stats
+    from airflow.utils.session import create_session
 
     about = {"workflow_type": dag_run.dag_id}
     priority = str((dag_run.conf or {}).get("priority", "normal"))
@@ -39,7 +40,9 @@ def _count(dag_run: DagRun, status: str) -> None:
     if dag_run.start_date and dag_run.end_date:
         tags = {**about, "status": status}
         stats.timing("workflow_execution_duration_seconds", dag_run.end_date - dag_run.start_date, tags=tags)
-    for ti in dag_run.get_task_instances():
+    with create_session(scoped=False) as session:  # the scheduler's own must not be committed from here
+        tasks = dag_run.get_task_instances(session=session)
+    for ti in tasks:
         if ti.queued_dttm and ti.start_date and ti.start_date >= ti.queued_dttm:  # a cleared one may look reversed
             stats.timing("agent_coordination_latency_seconds", ti.start_date - ti.queued_dttm, tags=about)
 
@@ -51,7 +54,7 @@ def measure_runs() -> None:
     from airflow.utils.session import create_session
     from sqlalchemy import func, select
 
-    with create_session() as session:
+    with create_session(scoped=False) as session:  # the scheduler's own must not be committed from here
         counted = (
             select(DagRun.state, func.count()).where(DagRun.state.in_(("queued", "running"))).group_by(DagRun.state)
         )

@@ -23,7 +23,7 @@ ROOT = Path(__file__).parent.parent.parent
 DAG = "base_layer_data_pipeline"
 UP_S = 300
 RUN_S = 600
-ENVIRONMENT = {**os.environ, "COMPOSE_PROJECT_NAME": "base-ops-stack-test"}
+ENVIRONMENT = {**os.environ, "COMPOSE_PROJECT_NAME": "base-ops-stack-test", "QUIET": "yes"}
 STARTED = time.monotonic()
 
 

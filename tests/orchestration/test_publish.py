@@ -111,7 +111,7 @@ def test_metrics_have_the_agreed_names_and_tags(recorder: tuple[str, Recorder]) 
             conf={"priority": "high"},
             start_date=start,
             end_date=start + timedelta(minutes=1),
-            get_task_instances=lambda: [task, unstarted],
+            get_task_instances=lambda session: [task, unstarted],
         )
         on_dag_run_failed(run, "")
         about = {"workflow_type": "fx"}
@@ -168,4 +168,7 @@ def test_the_plugin_registers_the_listener() -> None:
     plugins, errors = plugins_manager._get_plugins()
     assert errors == {}
     (ours,) = [plugin for plugin in plugins if plugin.name == "base_ops"]
-    assert [listener.__name__ for listener in ours.listeners] == ["base_ops.orchestration.listener"]
+    assert [listener.__name__ for listener in ours.listeners] == [
+        "base_ops.orchestration.listener",
+        "base_ops.orchestration.disabling",
+    ]

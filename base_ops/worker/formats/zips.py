@@ -104,6 +104,13 @@ def checked_zip(source: ByteSource, spec: ReadSpec) -> list[zipfile.ZipInfo]:
 
 def checked_files(archive: zipfile.ZipFile, source: ByteSource, spec: ReadSpec) -> list[zipfile.ZipInfo]:
     """As `checked_zip`, of an open archive."""
+    if any(not i.filename for i in archive.infolist()):
+        raise BadInput(
+            f"{source.name}: a member of the archive has no name",
+            code="damaged",
+            where=source.name,
+            todo="fetch it again",
+        )
     infos = [i for i in archive.infolist() if not i.is_dir() and not i.filename.startswith("__MACOSX/")]
     for info in infos:
         check_member(source.name, info.filename)

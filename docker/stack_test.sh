@@ -1,0 +1,33 @@
+#!/usr/bin/env bash
+# `make stack-test`: builds the images on a base made here, and runs tests/deploy/stack.py on them. Needs root on a
+# Debian machine; what is missing is installed; a Docker engine of its own is started where none answers, and ended.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+need() { # command, packages
+  command -v "$1" >/dev/null && return
+  [ -n "${UPDATED:-}" ] || { apt-get update -qq && UPDATED=1; }
+  DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${@:2}" >/dev/null
+}
+need dockerd docker.io
+need docker-compose docker-compose
+need debootstrap debootstrap
+need iptables iptables
+
+# The client that came with the engine: another one may lack what it needs to build.
+export DOCKER=/usr/bin/docker DOCKER_BUILDKIT=0
+if ! $DOCKER info >/dev/null 2>&1; then
+  work=$(mktemp -d)
+  export DOCKER_HOST=unix://$work/docker.sock
+  dockerd --host "$DOCKER_HOST" --data-root "${DOCKER_DATA:-$work/data}" --exec-root "$work/exec" --pidfile "$work/pid" >"$work/log" 2>&1 &
+  engine=$!
+  trap 'kill $engine 2>/dev/null; wait $engine 2>/dev/null; rm -rf "$work"' EXIT
+  for _ in $(seq 60); do $DOCKER info >/dev/null 2>&1 && break || sleep 0.5; done
+  $DOCKER info >/dev/null 2>&1 || { tail -n 20 "$work/log" >&2; exit 1; }
+fi
+
+base=base-ops-local/base:1
+docker/local/base.sh "$base"
+export BASE_IMAGE=$base BUILD_FLAGS="--network=host" TAG=stack-test OVERRIDE=docker/compose.local.yaml
+docker/images.sh
+docker/local/third-party.sh "$base"
+python3 tests/deploy/stack.py
