@@ -96,7 +96,8 @@ def test_no_secret_is_written_down() -> None:
         "secretName",
         "Secret: {name",
         "existingDatabaseSecret",
-        "secretKey: state-url", "secretKey: connection",
+        "secretKey: state-url",
+        "secretKey: connection",
         "passwordKey: password",
     }
     assert not {hit for hit in found if not any(word in hit for word in allowed)}

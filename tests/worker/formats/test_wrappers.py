@@ -361,3 +361,13 @@ def _peeled(path):
 )
 def test_magic(head, kind):
     assert wrapper_of(head) == kind
+
+
+def test_a_member_without_a_name_refuses_the_archive(tmp_path: Path) -> None:
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w") as archive:
+        archive.writestr("a.csv", DATA)
+        archive.writestr(zipfile.ZipInfo(""), b"lost")
+    with pytest.raises(BadInput) as caught:
+        unwrap(tmp_path, packed.getvalue())
+    assert caught.value.code == "damaged"
