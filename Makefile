@@ -48,6 +48,7 @@ requirements: ## compile the hashed requirement files from pyproject.toml
 	@uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --extra worker --extra s3 --extra postgres pyproject.toml -o requirements/worker.txt
 	@uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --extra airflow --extra s3 --extra postgres pyproject.toml docker/airflow.in -o requirements/airflow.txt
 	@uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header docker/build.in -o docker/build.txt
+	@uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header docker/mlflow.in -o docker/mlflow.txt
 	@uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header docker/local/s3.in -o docker/local/s3.txt
 
 calendars: ## write the exchanges' calendars anew, two years ahead (fetches exchange_calendars with pandas 2)
