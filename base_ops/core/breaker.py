@@ -24,7 +24,7 @@ Phase = Literal["closed", "open", "half_open"]
 class BreakerPolicy(BaseModel):
     """When a breaker opens and how it closes again."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
     failures: int = Field(5, ge=1)
     """So many failures in a row open it."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Sequence
-from contextlib import closing
+from contextlib import closing, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,6 @@ from base_ops.worker.merge.files import CONFLICTS, PART, FileFacts, Inputs, Sour
 from base_ops.worker.merge.kernel import Kernel
 from base_ops.worker.merge.prepare import prepare
 from base_ops.worker.merge.resolve import resolve
-from base_ops.worker.merge.rows import session
 from base_ops.worker.merge.streams import OutOfOrder, Plan, batches, merged_pieces, sorted_pieces
 from base_ops.worker.merge.trusting import learned, trust_findings
 from base_ops.worker.secrets import MASK
@@ -99,7 +98,7 @@ def merge(
     def attempt(pieces_of: Callable[[Any, Plan], Iterator[pl.DataFrame]]) -> tuple[Kernel, ConflictLog]:
         with (
             ConflictLog(scratch / CONFLICTS, inputs, spec, decisions, arrival, sensitive) as log,
-            session(inputs, scratch, memory_limit_mb, threads) as connection,
+            _session(inputs, scratch, memory_limit_mb, threads, pieces_of) as connection,
         ):
             kernel = Kernel(inputs, key, decisions, log, lineage=spec.lineage, near=near, trust=trust)
             pieces = pieces_of(connection, plan)
@@ -135,6 +134,15 @@ def merge(
         columns=_column_lineage(inputs, decisions, spec),
         findings=tuple(findings),
     )
+
+
+def _session(inputs: Inputs, scratch: Path, memory_limit_mb: int, threads: int, pieces_of: Any) -> Any:
+    """The sorting engine, where it is needed: it takes a moment to load."""
+    if pieces_of is not sorted_pieces:
+        return nullcontext()
+    from base_ops.worker.merge.rows import session
+
+    return session(inputs, scratch, memory_limit_mb, threads)
 
 
 def _watched(frames: Iterator[pl.DataFrame]) -> Iterator[pl.DataFrame]:

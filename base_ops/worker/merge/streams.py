@@ -23,7 +23,6 @@ from base_ops.worker.merge.decisions import Order
 from base_ops.worker.merge.files import ARRIVAL, BRANCH, SOURCE, Inputs
 from base_ops.worker.merge.kernel import Batch
 from base_ops.worker.merge.moments import first_rows as near_rows
-from base_ops.worker.merge.rows import faults, frames, order_sql, scan_sql
 
 _CHUNK_ROWS = 122_880
 _BATCH_ROWS, _BATCH_BYTES = 160_000, 24 << 20
@@ -141,6 +140,8 @@ def sorted_pieces(connection: Any, plan: Plan) -> Iterator[pl.DataFrame]:
         BadInput: a file is damaged, or a value does not fit the common type.
         Transient: memory and disk did not suffice.
     """
+    from base_ops.worker.merge.rows import faults, frames, order_sql, scan_sql  # brings DuckDB
+
     inputs = plan.inputs
     union = " UNION ALL ".join(scan_sql(inputs, branch, plan.key, plan.arrival) for branch in inputs.branches)
     ordered = order_sql(plan.order, inputs, plan.key, plan.arrival)
