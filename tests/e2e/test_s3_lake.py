@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import s3fs
 from chaos.world import World
 from fakes.s3 import client, s3_server
 
@@ -36,6 +37,7 @@ def test_the_pipeline_runs_on_s3_as_it_does_locally(tmp_path: Path, monkeypatch:
             monkeypatch.setenv(name, value)
         remote = World(tmp_path / "in", tmp_path / "unused", lake_url="s3://lake/base", environment=access)
         first = remote.run_all()
+        s3fs.S3FileSystem.clear_instance_cache()  # else a file system that talks to another test's server
         store = Store("s3://lake/base")
         assert rows(store) == local.table()
         assert first["store"].outputs[0].version == 0
