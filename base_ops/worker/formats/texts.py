@@ -32,7 +32,7 @@ class TextColumns:
     def __init__(self, names: Sequence[str] | None, sample: pl.DataFrame, spec: ReadSpec, source: str) -> None:
         unique, self.findings = name_columns(None if names is None else list(names), sample.width)
         self._nulls = list(spec.null_values)
-        head = self._with_nulls(sample.head(spec.sample_rows))
+        head = without_null_texts(sample.head(spec.sample_rows), self._nulls)
         self._columns, found = plan_columns(unique, head, spec, header=names is not None, source=source)
         self.findings: list[Finding] = [*self.findings, *found]
         self._converter = Converter(spec.null_values)
@@ -46,7 +46,7 @@ class TextColumns:
         """
         bad: dict[int, BadRow] = {}
         made: list[pl.Series] = []
-        for column, raw in zip(self._columns, self._with_nulls(frame).iter_columns(), strict=True):
+        for column, raw in zip(self._columns, without_null_texts(frame, self._nulls).iter_columns(), strict=True):
             text = raw.alias("cell")  # polars takes a name such as ^…$ for a pattern
             value = text
             if not column.is_text:
@@ -60,9 +60,12 @@ class TextColumns:
             made.append(value.alias(column.name))
         return pl.DataFrame(made), [bad[row] for row in sorted(bad)]
 
-    def _with_nulls(self, frame: pl.DataFrame) -> pl.DataFrame:
-        columns = []
-        for text in frame.iter_columns():
-            is_null = text.is_in(self._nulls)
-            columns.append(text.set(is_null.fill_null(False), None) if is_null.any() else text)
-        return pl.DataFrame(columns) if columns else frame
+
+def without_null_texts(frame: pl.DataFrame, tokens: Sequence[str]) -> pl.DataFrame:
+    """The frame, its texts that mean 'no value' null."""
+    columns = []
+    for column in frame.iter_columns():
+        if column.dtype == pl.String and (is_null := column.is_in(tokens).fill_null(False)).any():
+            column = column.set(is_null, None)
+        columns.append(column)
+    return pl.DataFrame(columns) if columns else frame

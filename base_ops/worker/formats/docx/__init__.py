@@ -10,15 +10,10 @@ cell is in its first one. Nothing outside the file is fetched. Passwords and mac
 
 from __future__ import annotations
 
-import re
-
 from base_ops.data_ingestion.specs import ReadSpec
 from base_ops.worker.engine.plan import Reader
 from base_ops.worker.formats.base import ByteSource
-
-_OLE = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
-_ZIP = b"PK\x03\x04"
-_PART = re.compile(rb"PK\x03\x04.{26}(word[/\\]|\[Content_Types\]\.xml|_rels/|docProps/)", re.S | re.I)
+from base_ops.worker.formats.office.packages import package_likelihood
 
 
 class DocxFormat:
@@ -28,16 +23,7 @@ class DocxFormat:
     suffixes = (".docx", ".docm", ".dotx", ".dotm")
 
     def sniff(self, head: bytes, name: str) -> float:
-        """By the names of the first parts of the package; one with a password is an OLE file, and only named so."""
-        by_name = name.lower().endswith(self.suffixes)
-        if head.startswith(_OLE):
-            return 0.2 if by_name else 0.0
-        if not head.startswith(_ZIP):
-            return 0.0
-        parts = {found.lower() for found in _PART.findall(head)}
-        if b"word/" in parts or b"word\\" in parts:
-            return 1.0
-        return (0.9 if by_name else 0.1) if parts else 0.0
+        return package_likelihood(head, "word", by_name=name.lower().endswith(self.suffixes))
 
     def read(self, source: ByteSource, spec: ReadSpec) -> Reader:
         """Raises: BadInput where the object is no document, is damaged, or holds what is refused."""

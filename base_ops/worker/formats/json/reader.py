@@ -24,8 +24,8 @@ from base_ops.worker.formats.json.lines import ObjectLines
 from base_ops.worker.formats.json.structure import NotPlain, ObjectList, TooDeep, object_list
 from base_ops.worker.formats.json.walk import Walked
 from base_ops.worker.formats.records.document import Document
-from base_ops.worker.formats.records.lines import read_full
 from base_ops.worker.formats.records.values import BOM, MAX_DEPTH, refuse_other_encodings
+from base_ops.worker.formats.records.whole import USE_NDJSON, read_whole, too_large
 
 MAX_BYTES = 100 << 20
 MAX_VALUES = 16_000_000
@@ -87,18 +87,10 @@ def _explain(data: bytes, text: str, name: str, at: int) -> None:
 
 def load(source: ByteSource) -> bytes:
     """All bytes of a document. Raises BadInput: too_large, empty_object."""
-    data = b""
-    if source.size is None or source.size <= MAX_BYTES:
-        with source.open() as file:
-            data = read_full(file, MAX_BYTES + 1)
-    if len(data) > MAX_BYTES or (source.size or 0) > MAX_BYTES or _values(data) > MAX_VALUES:
-        raise BadInput(
-            f"{source.name} is too large for one JSON document",
-            code="too_large",
-            where=source.name,
-            expected=f"at most {MAX_BYTES >> 20} MiB and {MAX_VALUES} values, since a document is read whole",
-            todo="have the source write newline-delimited JSON (format: ndjson), which has no limit",
-        )
+    expected = f"at most {MAX_BYTES >> 20} MiB and {MAX_VALUES} values, since a document is read whole"
+    data = read_whole(source, "one JSON document", MAX_BYTES, expected, USE_NDJSON)
+    if _values(data) > MAX_VALUES:
+        raise too_large(source, "one JSON document", expected, USE_NDJSON)
     if not data.removeprefix(BOM).strip(b" \t\r\n"):
         raise BadInput(f"{source.name} is empty", code="empty_object", where=source.name)
     return data

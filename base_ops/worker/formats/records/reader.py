@@ -25,6 +25,7 @@ from base_ops.worker.formats.records.layout import Layout
 from base_ops.worker.formats.records.lines import RAW_BYTES
 from base_ops.worker.formats.records.shape import Shape
 from base_ops.worker.formats.records.values import Refused, kind_of
+from base_ops.worker.formats.texts import without_null_texts
 
 _BATCH_ROWS = 1 << 14
 
@@ -66,8 +67,8 @@ class RecordReader:
     ) -> None:
         self._spec, self._records = spec, records
         self._null_texts = list(spec.null_values) if texts else []
-        sample, is_whole = self._sample()
-        if is_whole and not any(True for _ in sample) and not self._any_record():
+        sample, is_whole, is_empty = self._sample()
+        if is_empty:
             raise BadInput(f"{name} holds no record", code="empty_object", where=name)
         shape = Shape()
         for value in sample:
@@ -86,20 +87,18 @@ class RecordReader:
 
     # -- the columns
 
-    def _sample(self) -> tuple[list[dict[str, Any]], bool]:
-        """The first usable records, and whether there are no others."""
+    def _sample(self) -> tuple[list[dict[str, Any]], bool, bool]:
+        """The first usable records, whether there are no others, and whether there is no record at all."""
         sample: list[dict[str, Any]] = []
+        is_empty = True
         with closing(_closable(self._records())) as records:
             for record in records:
+                is_empty = False
                 if record.fault is None and isinstance(record.value, dict):
                     if len(sample) == self._spec.sample_rows:
-                        return sample, False
+                        return sample, False, False
                     sample.append(record.value)
-        return sample, True
-
-    def _any_record(self) -> bool:
-        with closing(_closable(self._records())) as records:
-            return next(records, None) is not None
+        return sample, True, is_empty
 
     def _with_known(self, columns: list[Column], types: Mapping[str, str] | None) -> list[Column]:
         """The columns, the text ones of no declared type with the types the format knows."""
@@ -146,14 +145,7 @@ class RecordReader:
         return Batch(frame[[*self.schema, POINTER]], rejected)
 
     def _without_null_texts(self, frame: pl.DataFrame) -> pl.DataFrame:
-        if not self._null_texts:
-            return frame
-        columns = []
-        for column in frame.iter_columns():
-            if column.dtype == pl.String and (is_null := column.is_in(self._null_texts).fill_null(False)).any():
-                column = column.set(is_null, None)
-            columns.append(column)
-        return pl.DataFrame(columns)
+        return without_null_texts(frame, self._null_texts) if self._null_texts else frame
 
 
 def _rejected(record: Record, verdict: Refused | BadRow) -> Rejected:

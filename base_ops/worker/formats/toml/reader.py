@@ -13,9 +13,9 @@ from base_ops.core.protocol import Finding
 from base_ops.data_ingestion.specs import ReadSpec
 from base_ops.worker.engine.plan import Reader
 from base_ops.worker.formats.base import ByteSource
-from base_ops.worker.formats.records.lines import read_full
 from base_ops.worker.formats.records.reader import Record, RecordReader
 from base_ops.worker.formats.records.values import MAX_DEPTH, FloatText, IntText, SpecialFloat, refuse_other_encodings
+from base_ops.worker.formats.records.whole import read_whole
 
 MAX_BYTES = 100 << 20
 _LONG_KEY = re.compile(rf"(?<![\w-])(?:[\w-]++[ \t]*+\.[ \t]*+){{{MAX_DEPTH}}}")
@@ -46,17 +46,8 @@ def open_toml(source: ByteSource, spec: ReadSpec) -> Reader:
 
 
 def _load(source: ByteSource) -> str:
-    data = b""
-    if source.size is None or source.size <= MAX_BYTES:
-        with source.open() as file:
-            data = read_full(file, MAX_BYTES + 1)
-    if len(data) > MAX_BYTES or (source.size or 0) > MAX_BYTES:
-        raise BadInput(
-            f"{source.name} is too large for one TOML document",
-            code="too_large",
-            where=source.name,
-            expected=f"at most {MAX_BYTES >> 20} MiB, since a document is read whole",
-        )
+    expected = f"at most {MAX_BYTES >> 20} MiB, since a document is read whole"
+    data = read_whole(source, "one TOML document", MAX_BYTES, expected)
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:

@@ -11,9 +11,10 @@ from base_ops.core.errors import BadInput, ConfigError
 from base_ops.data_ingestion.specs import ReadSpec
 from base_ops.worker.engine.plan import Reader
 from base_ops.worker.formats.base import ByteSource
-from base_ops.worker.formats.records.lines import RAW_BYTES, read_full
+from base_ops.worker.formats.records.lines import RAW_BYTES
 from base_ops.worker.formats.records.reader import Record, RecordReader
 from base_ops.worker.formats.records.values import Refused, kind_of
+from base_ops.worker.formats.records.whole import USE_NDJSON, read_whole
 from base_ops.worker.formats.yaml.builder import Builder
 
 MAX_BYTES = 100 << 20
@@ -34,18 +35,7 @@ def open_yaml(source: ByteSource, spec: ReadSpec) -> Reader:
 
 
 def _load(source: ByteSource, spec: ReadSpec) -> str:
-    data = b""
-    if source.size is None or source.size <= MAX_BYTES:
-        with source.open() as file:
-            data = read_full(file, MAX_BYTES + 1)
-    if len(data) > MAX_BYTES or (source.size or 0) > MAX_BYTES:
-        raise BadInput(
-            f"{source.name} is too large for YAML",
-            code="too_large",
-            where=source.name,
-            expected=f"at most {MAX_BYTES >> 20} MiB",
-            todo="have the source write newline-delimited JSON (format: ndjson), which has no limit",
-        )
+    data = read_whole(source, "YAML", MAX_BYTES, f"at most {MAX_BYTES >> 20} MiB", USE_NDJSON)
     encoding = spec.encoding or next((name for bom, name in _BOMS.items() if data.startswith(bom)), "utf-8")
     try:
         text = data.decode(encoding)
