@@ -5,22 +5,24 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+UV = $(or $(shell command -v uv),$(wildcard .venv-uv/bin/uv),$(PYTHON) -m uv)
 
-.PHONY: images up down logs stack-test manifests help setup demo test lint format bench calendars chaos ui requirements clean
+.PHONY: uv images up down logs stack-test manifests help setup demo test lint format bench calendars chaos ui requirements clean
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*?## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
 
 setup: $(STAMP) ## make .venv with everything in it (uv is fetched if it is not there)
 
-$(STAMP): pyproject.toml requirements/dev.txt
-	@command -v uv >/dev/null || $(PYTHON) -m uv --version >/dev/null 2>&1 || $(PYTHON) -m pip install --quiet --user uv 2>/dev/null || { $(PYTHON) -m venv .venv-uv && .venv-uv/bin/pip install --quiet uv; }
-	@uv="$$(command -v uv || ([ -x .venv-uv/bin/uv ] && echo .venv-uv/bin/uv) || echo '$(PYTHON) -m uv')"; \
-	  echo "setting up $(VENV) …"; \
-	  $$uv venv --quiet --allow-existing --python $(PYTHON) $(VENV) && \
-	  $$uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements/dev.txt && \
-	  $$uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation -e .
+$(STAMP): pyproject.toml requirements/dev.txt | uv
+	@echo "setting up $(VENV) …"
+	@$(UV) venv --quiet --allow-existing --python $(PYTHON) $(VENV)
+	@$(UV) pip install --quiet --python $(BIN)/python --require-hashes -r requirements/dev.txt
+	@$(UV) pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation -e .
 	@touch $@
+
+uv:
+	@$(UV) --version >/dev/null 2>&1 || $(PYTHON) -m pip install --quiet --user uv 2>/dev/null || { $(PYTHON) -m venv .venv-uv && .venv-uv/bin/pip install --quiet uv; }
 
 demo: setup ## a small market through the whole pipeline, in Airflow, here
 	@$(BIN)/base-ops demo
@@ -43,16 +45,16 @@ chaos: setup ## kill every agent at 200 random moments
 ui: setup ## Airflow with the DAGs loaded; Ctrl-C stops everything
 	@$(BIN)/python -m base_ops.cli.ui
 
-requirements: ## compile the hashed requirement files from pyproject.toml
-	@uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --all-extras --group dev pyproject.toml requirements/build.in -o requirements/dev.txt
-	@uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --extra worker --extra s3 --extra postgres pyproject.toml -o requirements/worker.txt
-	@uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --extra airflow --extra s3 --extra postgres pyproject.toml docker/airflow.in -o requirements/airflow.txt
-	@uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header docker/build.in -o docker/build.txt
-	@uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header docker/mlflow.in -o docker/mlflow.txt
-	@uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header docker/local/s3.in -o docker/local/s3.txt
+requirements: uv ## compile the hashed requirement files from pyproject.toml
+	@$(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --all-extras --group dev pyproject.toml requirements/build.in -o requirements/dev.txt
+	@$(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --extra worker --extra s3 --extra postgres pyproject.toml -o requirements/worker.txt
+	@$(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --extra airflow --extra s3 --extra postgres pyproject.toml docker/airflow.in -o requirements/airflow.txt
+	@$(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header docker/build.in -o docker/build.txt
+	@$(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header docker/mlflow.in -o docker/mlflow.txt
+	@$(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header docker/local/s3.in -o docker/local/s3.txt
 
-calendars: ## write the exchanges' calendars anew, two years ahead (fetches exchange_calendars with pandas 2)
-	@uv run --quiet --isolated --no-project --with 'exchange_calendars>=4.13.2' --with 'pandas<3' --with-editable . python -W ignore -m base_ops.calendars.build
+calendars: uv ## write the exchanges' calendars anew, two years ahead (fetches exchange_calendars with pandas 2)
+	@$(UV) run --quiet --isolated --no-project --with 'exchange_calendars>=4.13.2' --with 'pandas<3' --with-editable . python -W ignore -m base_ops.calendars.build
 
 images: ## build the worker, airflow and dev images (BASE_IMAGE=… for another base)
 	@docker/images.sh

@@ -111,6 +111,23 @@ class Task:
                 waiting = deferred
 
 
+def execute(task: Task) -> Any:
+    """What Airflow calls first."""
+    operator = task.operator()
+    return operator.execute(task.context(operator))
+
+
+def resume(task: Task, event: dict[str, Any]) -> Any:
+    """What Airflow calls when a trigger has fired."""
+    operator = task.operator()
+    return operator.resume_execution("trigger_reentry", {"event": event}, task.context(operator))
+
+
+def trigger(path: str, arguments: dict[str, Any]) -> dict[str, Any]:
+    """What the triggerer runs."""
+    return asyncio.run(fire(path, arguments))
+
+
 async def fire(path: str, arguments: dict[str, Any]) -> dict[str, Any]:
     """Run a trigger as the triggerer does: from its serialised form."""
     import importlib

@@ -5,14 +5,10 @@ Never a success without a manifest, never two live pods, and in the end the very
 
 from __future__ import annotations
 
-import asyncio
-import functools
 import json
-import os
-import signal
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -21,10 +17,10 @@ import pytest
 from chaos.world import World
 from fakes import kubernetes_tasks
 from fakes.kubernetes import Cluster, Plan, kubernetes_api
-from fakes.kubernetes_tasks import Task, audit, shorten_retries
+from fakes.kubernetes_processes import TaskProcess
+from fakes.kubernetes_tasks import Task, audit
 from fakes.s3 import client, s3_server
 
-pytestmark = pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
 LAKE = "s3://lake/base"
 WORKER = str(Path(kubernetes_tasks.__file__).with_name("paused_worker.py"))
 MOMENTS = {
@@ -82,11 +78,6 @@ class Stage:
 
 @pytest.fixture(scope="module")
 def stage(airflow_db: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
-    import s3fs  # noqa: F401 - loaded before the forks
-
-    import base_ops.orchestration.publish
-    import base_ops.state  # noqa: F401
-
     folder = tmp_path_factory.mktemp("kills")
     with pytest.MonkeyPatch.context() as patch, s3_server() as url, kubernetes_api(folder) as cluster:
         access = {
@@ -99,7 +90,6 @@ def stage(airflow_db: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterato
         settings = {"BASE_HOME": str(folder), "BASE_LAKE_URL": LAKE}
         for name, value in {**access, **settings, "AIRFLOW_CONN_KUBERNETES_DEFAULT": json.dumps(connection)}.items():
             patch.setenv(name, value)
-        shorten_retries(patch)
         cluster.secrets["base-lake"] = access
         store = client(url)
         store.create_bucket(Bucket="lake")
@@ -121,38 +111,6 @@ def stage(airflow_db: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterato
         yield found
 
 
-def fork(folder: Path, work: Callable[[], Any]) -> tuple[int, Path]:
-    """A process of its own that does `work` and writes what came of it; a fork, to spare Airflow's import."""
-    out = folder / f"{len(list(folder.glob('*.out')))}.out"
-    out.touch()
-    pid = os.fork()
-    if pid:
-        return pid, out
-    try:
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)
-        out.write_text(json.dumps(told(work)))
-    finally:
-        os._exit(0)
-    raise AssertionError
-
-
-def told(work: Callable[[], Any]) -> dict[str, Any]:
-    from airflow.sdk.exceptions import AirflowFailException, TaskDeferred
-
-    try:
-        return {"value": work()}
-    except TaskDeferred as deferred:
-        return {"deferred": deferred.trigger.serialize()}
-    except Exception as error:
-        return {"error": f"{type(error).__name__}: {error}", "retry": not isinstance(error, AirflowFailException)}
-
-
-def end(pid: int, out: Path) -> dict[str, Any]:
-    """What a process has told; {} if it was killed."""
-    os.waitpid(pid, 0)
-    return dict(json.loads(out.read_text() or "{}"))
-
-
 @dataclass
 class Disturbance:
     """Strikes once, at its moment, whoever it is for."""
@@ -164,7 +122,7 @@ class Disturbance:
     hold: threading.Event = field(default_factory=threading.Event)
     done: bool = False
 
-    def strike(self, pid: int) -> None:
+    def strike(self, process: TaskProcess) -> None:
         """Wait for the moment, kill, and let the world go on."""
         if self.done:
             return
@@ -175,7 +133,7 @@ class Disturbance:
         else:
             cluster.wait((self.pauses / "reached").exists)
         if self.who in ("process", "both", "triggerer"):
-            os.kill(pid, signal.SIGKILL)
+            process.kill()
         if self.who in ("pod", "both"):
             cluster.strike(cluster.the_pod(), "vanish" if self.when == "before start" else "kill")
         (self.pauses / "go").touch()
@@ -206,28 +164,18 @@ def drive(stage: Stage, mode: str, who: str, when: str) -> int:
 
 
 def one_try(task: Task, disturbance: Disturbance, folder: Path) -> dict[str, Any]:
-    def execute() -> Any:
-        operator = task.operator()
-        return operator.execute(task.context(operator))
-
-    pid, out = fork(folder, execute)
+    process = TaskProcess(folder, kubernetes_tasks.execute, task)
     if not task.options["deferrable"]:
-        disturbance.strike(pid)
-    outcome = end(pid, out)
+        disturbance.strike(process)
+    outcome = process.end()
     while "deferred" in outcome:
         path, arguments = outcome["deferred"]
         event: dict[str, Any] = {}
         while not event:  # a triggerer that dies is followed by another
-            fire = functools.partial(kubernetes_tasks.fire, path, arguments)
-            pid, out = fork(folder, lambda fire=fire: asyncio.run(fire()))  # type: ignore[misc]
-            disturbance.strike(pid)
-            event = end(pid, out)
-
-        def resume(event: dict[str, Any] = event) -> Any:
-            operator = task.operator()
-            return operator.resume_execution("trigger_reentry", {"event": event["value"]}, task.context(operator))
-
-        outcome = end(*fork(folder, resume))
+            triggerer = TaskProcess(folder, kubernetes_tasks.trigger, path, arguments)
+            disturbance.strike(triggerer)
+            event = triggerer.end()
+        outcome = TaskProcess(folder, kubernetes_tasks.resume, task, event["value"]).end()
     return outcome
 
 
