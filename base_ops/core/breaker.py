@@ -24,7 +24,7 @@ Phase = Literal["closed", "open", "half_open"]
 class BreakerPolicy(BaseModel):
     """When a breaker opens and how it closes again."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
     failures: int = Field(5, ge=1)
     """So many failures in a row open it."""
@@ -41,7 +41,7 @@ class BreakerPolicy(BaseModel):
 class Call(BaseModel):
     """One call to the peer."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
     at: float = Field(description="when it ended, POSIX seconds")
     ok: bool
@@ -50,7 +50,7 @@ class Call(BaseModel):
 class BreakerState(BaseModel):
     """What is known of one peer. A new one is closed."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
     phase: Phase = "closed"
     opened_at: float = 0.0
@@ -94,19 +94,19 @@ class BreakerState(BaseModel):
 class Admission(BaseModel):
     """What a task is told about one peer before it begins."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
-    state: BreakerState = BreakerState()
+    state: BreakerState = Field(default_factory=BreakerState)
     probing: bool = Field(True, description="half-open: whether this task is the one that may try")
-    policy: BreakerPolicy = BreakerPolicy()
+    policy: BreakerPolicy = Field(default_factory=BreakerPolicy)
 
 
 class BreakerReport(BaseModel):
     """What a task's calls to one peer came to."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
     peer: str = Field(description="what the breaker guards, e.g. source:bloomberg")
     calls: list[Call] = Field(default_factory=list, description="the last 100, oldest first")
-    policy: BreakerPolicy = BreakerPolicy()
+    policy: BreakerPolicy = Field(default_factory=BreakerPolicy)
     phase: Phase = Field("closed", description="as the task left it")

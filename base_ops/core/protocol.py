@@ -17,7 +17,7 @@ PROTOCOL_VERSION = 1
 
 
 class Document(BaseModel):
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", defer_build=True)
 
 
 class Identity(Document):

@@ -18,7 +18,7 @@ class Spec(BaseModel):
     Each field has a description with its unit and default, the text right behind it; see `describe.json_schema`.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True, defer_build=True)
 
 
 def spec_type(agent: AgentId) -> Any:

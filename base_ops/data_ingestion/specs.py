@@ -115,20 +115,20 @@ class ReadSpec(Spec):
     """JSON: path of the list of records, e.g. data.items; default: the top-level list or object."""
     nested: Literal["flatten", "keep"] = "flatten"
     """JSON: flatten nested objects to a.b columns, or keep them as structs."""
-    xml: XmlOptions = XmlOptions()
+    xml: XmlOptions = Field(default_factory=XmlOptions)
     fixed_width: FixedWidthOptions | None = None
     cobol: CobolOptions | None = None
-    sql_dump: SqlDumpOptions = SqlDumpOptions()
-    fix: FixOptions = FixOptions()
-    swift_mt: SwiftMtOptions = SwiftMtOptions()
-    syslog: SyslogOptions = SyslogOptions()
-    email: EmailOptions = EmailOptions()
-    workbook: WorkbookOptions = WorkbookOptions()
-    pdf: PdfOptions = PdfOptions()
-    document: DocumentOptions = DocumentOptions()
-    tiff: TiffOptions = TiffOptions()
-    parquet: ParquetOptions = ParquetOptions()
-    avro: AvroOptions = AvroOptions()
+    sql_dump: SqlDumpOptions = Field(default_factory=SqlDumpOptions)
+    fix: FixOptions = Field(default_factory=FixOptions)
+    swift_mt: SwiftMtOptions = Field(default_factory=SwiftMtOptions)
+    syslog: SyslogOptions = Field(default_factory=SyslogOptions)
+    email: EmailOptions = Field(default_factory=EmailOptions)
+    workbook: WorkbookOptions = Field(default_factory=WorkbookOptions)
+    pdf: PdfOptions = Field(default_factory=PdfOptions)
+    document: DocumentOptions = Field(default_factory=DocumentOptions)
+    tiff: TiffOptions = Field(default_factory=TiffOptions)
+    parquet: ParquetOptions = Field(default_factory=ParquetOptions)
+    avro: AvroOptions = Field(default_factory=AvroOptions)
     protobuf: ProtobufOptions | None = None
 
 
@@ -187,7 +187,7 @@ class HttpSpec(WebSpec):
     values become captures of what is landed."""
     connections: int = Field(10, ge=1, le=1000)
     """each: so many are asked for at once."""
-    paging: PagingSpec = PagingSpec()
+    paging: PagingSpec = Field(default_factory=PagingSpec)
     records: str | None = None
     """Path of the list of records in each page's body; default: the body itself."""
     cursor_field: str | None = None
@@ -247,7 +247,7 @@ class SourceSpec(Spec):
     authentication: AnyTemplate | None = None
     """How the connection's credentials are used: `{template: oauth2_client_credentials, token_url: …}` takes a template
     of authentication-templates.yaml and changes what is said beside it."""
-    connecting: ConnectionOptions = ConnectionOptions()
+    connecting: ConnectionOptions = Field(default_factory=ConnectionOptions)
     """Pool, time-outs, tries, and the circuit breaker all runs share."""
     files: FilesSpec | None = None
     http: HttpSpec | None = None
@@ -269,7 +269,7 @@ class SourceSpec(Spec):
     """snapshot: a newer object of the same name replaces the older one; append: all objects count."""
     slice: str = "all"
     """Which part of the dataset an object fills, from captures, e.g. {symbol}; only touched slices are worked on."""
-    read: ReadSpec = ReadSpec()
+    read: ReadSpec = Field(default_factory=ReadSpec)
     add: dict[str, str] = Field(default_factory=dict)
     """Columns to add to each row, from captures, e.g. symbol: '{symbol}'."""
     max_object_bytes: int = Field(10 << 30, ge=1)
@@ -339,7 +339,7 @@ class ConnectorSpec(Spec):
     TLS 1.3 at least."""
     source: SourceSpec
     """The source to connect to."""
-    checks: ConnectorChecks = ConnectorChecks()
+    checks: ConnectorChecks = Field(default_factory=ConnectorChecks)
     """What is looked at."""
 
 
@@ -353,7 +353,7 @@ class ConverterSpec(Spec):
     """Path or URI of the file to write; or staging:<dataset> (in a pipeline)."""
     read: ReadSpec | None = None
     """How to read; default: the source's own, else detected."""
-    write: WriteSpec = WriteSpec()
+    write: WriteSpec = Field(default_factory=WriteSpec)
     """How the target is written."""
     add: dict[str, str] = Field(default_factory=dict)
     """Columns to add to each row (constants or {captures})."""
@@ -367,7 +367,7 @@ class ProcessDeadLettersSpec(Spec):
     action: Literal["process_dead_letters"]
     sources: tuple[SourceSpec, ...] = ()
     """Sources whose letters may be replayed; those of others wait."""
-    policy: DeadLetterPolicy = DeadLetterPolicy()
+    policy: DeadLetterPolicy = Field(default_factory=DeadLetterPolicy)
     """Size, age and batch."""
 
 
@@ -481,11 +481,11 @@ class MergerSpec(Spec):
     """Weight of each source for weighted_average without `by`, above 0; default 1."""
     rename: dict[str, dict[str, str]] = Field(default_factory=dict)
     """Per source: {its column name: name in the merged dataset}."""
-    align: AlignmentSpec = AlignmentSpec()
+    align: AlignmentSpec = Field(default_factory=AlignmentSpec)
     """How columns of other names and types are brought together."""
-    checks: MergeChecks = MergeChecks()
+    checks: MergeChecks = Field(default_factory=MergeChecks)
     """What must hold of sources and result."""
-    truth: TruthSpec = TruthSpec()
+    truth: TruthSpec = Field(default_factory=TruthSpec)
     """How rule: truth_discovery learns how far each source can be trusted."""
     duplicates: DuplicatesSpec | None = None
     """Find merged records that are the same thing under different keys, and mark or delete them."""

@@ -86,7 +86,7 @@ class AuthenticationTemplate(Spec):
     """Name of the shipped template this was made of, for messages."""
     title: str = ""
     """One line for people."""
-    tls: TlsPolicy = TlsPolicy()
+    tls: TlsPolicy = Field(default_factory=TlsPolicy)
     rotation_days: int | None = Field(90, ge=1)
     """The credential is to be replaced after this long, counted from the connection's `rotated_at`, days."""
     rotation_notice_days: int = Field(7, ge=0)
@@ -314,9 +314,9 @@ class ConnectionOptions(Spec):
 
     profile: Literal["standard", "high_volume", "real_time", "batch", "secure"] = "standard"
     """Named set of pool, time-outs and tries."""
-    settings: ConnectionProfile = ConnectionProfile()
+    settings: ConnectionProfile = Field(default_factory=ConnectionProfile)
     """What is said here goes before the profile."""
-    breaker: BreakerPolicy = BreakerPolicy()
+    breaker: BreakerPolicy = Field(default_factory=BreakerPolicy)
 
     def resolved(self) -> ConnectionProfile:
         """The profile with the source's own settings over it."""

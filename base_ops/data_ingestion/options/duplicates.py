@@ -86,7 +86,7 @@ class DuplicatesSpec(Spec):
     action: Literal["merge_and_mark", "delete", "keep_all"] = "merge_and_mark"
     """merge_and_mark: all records stay, marked by columns `_dup_*`; delete: the survivor of each cluster stays;
     keep_all: nothing changes, duplicates are only reported."""
-    survivor: SurvivorRule = SurvivorRule()
+    survivor: SurvivorRule = Field(default_factory=SurvivorRule)
 
     @model_validator(mode="after")
     def _some_rule(self) -> DuplicatesSpec:

@@ -40,7 +40,7 @@ class BackoffSpec(Spec):
 class RetryRule(Spec):
     """How often and when one kind of failure is tried again."""
 
-    backoff: BackoffSpec = BackoffSpec()
+    backoff: BackoffSpec = Field(default_factory=BackoffSpec)
     tries: int | None = Field(5, ge=0, le=MAX_TRIES)
     """At most, the first included; null: without end (streams only)."""
     refresh_once: bool = False
@@ -117,16 +117,16 @@ class DeadLetterPolicy(Spec):
 class RetryPolicySpec(Spec):
     """All that is said about the failures of a source."""
 
-    default: RetryRule = RetryRule()
+    default: RetryRule = Field(default_factory=RetryRule)
     codes: dict[str, RetryRule] = Field(default_factory=dict)
     """By error code or HTTP status, before `default`."""
     partial: PartialPolicy | None = PartialPolicy()
     """null: a broken download begins anew."""
-    fallback: FallbackPolicy = FallbackPolicy()
+    fallback: FallbackPolicy = Field(default_factory=FallbackPolicy)
     cache: CachePolicy | None = CachePolicy()
     """null: what landed earlier never stands in (market data that must be live)."""
-    human: HumanPolicy = HumanPolicy()
-    dead_letters: DeadLetterPolicy = DeadLetterPolicy()
+    human: HumanPolicy = Field(default_factory=HumanPolicy)
+    dead_letters: DeadLetterPolicy = Field(default_factory=DeadLetterPolicy)
     use_model: bool = True
     """Let the retry model choose among what the rules allow."""
     min_confidence: float = Field(0.7, ge=0, le=1)
@@ -199,7 +199,7 @@ class SelectOptimalRetryStrategySpec(Spec):
     """URI of the failed Result instead."""
     request: dict[str, Any] | None = None
     """The spec of the fetch that failed, kept with a dead letter so that it can be replayed; connections by name."""
-    policy: RetryPolicySpec = RetryPolicySpec()
+    policy: RetryPolicySpec = Field(default_factory=RetryPolicySpec)
 
 
 class AnalyzeFailurePatternsSpec(Spec):

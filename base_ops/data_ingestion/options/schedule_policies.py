@@ -139,11 +139,11 @@ class SchedulesFile(Spec):
     """Windows by name."""
     pools: dict[str, PoolSpec] = Field(default_factory=dict)
     """Pools by name."""
-    limits: LimitsSpec = LimitsSpec()
-    backfill: BackfillPolicy = BackfillPolicy()
-    retries: RetryPolicy = RetryPolicy()
-    disable: DisablePolicy = DisablePolicy()
-    sla: SlaSpec = SlaSpec()
+    limits: LimitsSpec = Field(default_factory=LimitsSpec)
+    backfill: BackfillPolicy = Field(default_factory=BackfillPolicy)
+    retries: RetryPolicy = Field(default_factory=RetryPolicy)
+    disable: DisablePolicy = Field(default_factory=DisablePolicy)
+    sla: SlaSpec = Field(default_factory=SlaSpec)
     min_fallback_quality: float = Field(0.8, ge=0, le=1)
     """Weaker fallbacks are only taken marked as degraded."""
     fallbacks: dict[str, tuple[FallbackSpec, ...]] = Field(default_factory=dict)

@@ -19,7 +19,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import polars as pl
@@ -66,7 +66,7 @@ class FieldConflicts:
 
 
 @dataclass(frozen=True)
-class _Overruled:
+class Overruled:
     """Rows of a batch whose value of a field was overruled."""
 
     field: str
@@ -106,7 +106,6 @@ class ConflictLog:
         keys = {new: inputs.schema[old] for old, new in self._key.items()}
         numbers = {"winner_confidence": pl.Float32(), "loser_line": pl.Int64()}
         self._schema = pl.Schema({**keys, **types, "loser_object": self._uris, **numbers})
-        self._found: list[_Overruled] = []
         self._pending: list[pl.DataFrame] = []
         self._writer = pq.ParquetWriter(  # store_schema: what is repeated in every row reads as plain text again
             path, self._schema.to_frame().to_arrow().schema, compression="zstd", compression_level=1, store_schema=False
@@ -126,11 +125,12 @@ class ConflictLog:
         """The fields of a decision that can be in conflict."""
         return tuple(name for name in decision.fields if name in self.fields)
 
-    def add(self, decision: Decision, batch: Batch, suspects: Groups, decided: Decided) -> None:
-        """Note what a decision overruled in a batch. `suspects`: the rows to look at."""
+    def overruled(self, decision: Decision, batch: Batch, suspects: Groups, decided: Decided) -> list[Overruled]:
+        """What a decision overruled in a batch. `suspects`: the rows to look at."""
         fields = self.watched(decision)
+        found: list[Overruled] = []
         if not fields or not len(suspects.rows):
-            return
+            return found
         said = batch.frame.select(pl.col(fields).gather(suspects.rows))
         group = suspects.per_row(suspects.group)
         for name, value in zip(decision.fields, decided.values, strict=True):
@@ -140,28 +140,18 @@ class ConflictLog:
                     winner = decided.source[group[lost]]
                     if decided.confidence is not None:
                         sure = pl.Series(decided.confidence[group[lost]], dtype=pl.Float32)
-                    self._count(self.fields[name], group[lost], winner)
                     texts = self._text(name, won), self._text(name, said[name].gather(lost))
-                    self._found.append(_Overruled(name, suspects.rows[lost], group[lost], winner, *texts, sure))
+                    found.append(Overruled(name, suspects.rows[lost], group[lost], winner, *texts, sure))
+        return found
 
-    def _count(self, tally: FieldConflicts, group: Index, winner: NDArray[Any]) -> None:
-        first = np.ones(len(group), bool)
-        np.not_equal(group[1:], group[:-1], out=first[1:])
-        tally.conflicts += int(first.sum())
-        tally.overruled += len(group)
-        wins = np.bincount(winner[first], minlength=256)
-        for number in np.flatnonzero(wins):
-            known = number < self._sources.len()
-            tally.wins[str(self._sources[int(number)]) if known else SEVERAL_NAME] += int(wins[number])
-
-    def flags(self, fields: Collection[str], groups: int) -> pl.Series:
-        """Per group of the batch the names of its fields in conflict, comma-separated; null: none."""
+    def flags(self, found: Sequence[Overruled], fields: Collection[str], groups: int) -> pl.Series:
+        """Per group of a batch the names of those of `fields` that are in conflict, comma-separated; null: none."""
         parts = [
-            pl.DataFrame({"group": found.group, "field": found.field}, schema={"group": pl.Int64, "field": pl.String})
+            pl.DataFrame({"group": f.group, "field": f.field}, schema={"group": pl.Int64, "field": pl.String})
             for name in self.fields
             if name in fields
-            for found in self._found
-            if found.field == name
+            for f in found
+            if f.field == name
         ]
         flags = pl.Series([None], dtype=pl.String).new_from_index(0, groups)
         if not parts:
@@ -170,15 +160,14 @@ class ConflictLog:
         joined = rows.group_by("group", maintain_order=True).agg(pl.col("field").str.join(","))
         return flags.scatter(joined["group"], joined["field"])
 
-    def close_batch(self, batch: Batch, keys: dict[str, pl.Series]) -> None:
-        """Put a batch's conflicts in order of key and write what makes whole row groups.
+    def rows_of(self, found: Sequence[Overruled], batch: Batch, keys: dict[str, pl.Series]) -> pl.DataFrame | None:
+        """A batch's conflicts as rows of the log, in order of key; None: there are none.
 
         Args:
             keys: of the batch's merged rows.
         """
-        if not self._found:
-            return
-        found, self._found = self._found, []
+        if not found:
+            return None
         numbers = list(self.fields)
         field = np.repeat([numbers.index(f.field) for f in found], [len(f.rows) for f in found])
         at = np.concatenate([f.rows for f in found])
@@ -202,9 +191,25 @@ class ConflictLog:
             pl.Series("_field", field),
             pl.col(ARRIVAL),
         ).sort("_group", "_field", ARRIVAL, descending=[False, False, True])
-        self._pending.append(rows.drop("_group", "_field", ARRIVAL))
-        self.rows += rows.height
-        self._flush(_ROWS_PER_GROUP)
+        return rows.drop("_group", "_field", ARRIVAL)
+
+    def add(self, found: Sequence[Overruled], rows: pl.DataFrame | None) -> None:
+        """Note what one batch overruled; batch after batch, in order of key."""
+        for overruled in found:
+            self._count(self.fields[overruled.field], overruled)
+        if rows is not None:
+            self._pending.append(rows)
+            self.rows += rows.height
+            self._flush(_ROWS_PER_GROUP)
+
+    def _count(self, tally: FieldConflicts, found: Overruled) -> None:
+        first = changes(found.group)
+        tally.conflicts += int(first.sum())
+        tally.overruled += len(found.group)
+        wins = np.bincount(found.winner[first], minlength=256)
+        for number in np.flatnonzero(wins):
+            known = number < self._sources.len()
+            tally.wins[str(self._sources[int(number)]) if known else SEVERAL_NAME] += int(wins[number])
 
     def _flush(self, least: int) -> None:
         if sum(f.height for f in self._pending) < max(least, 1):

@@ -24,12 +24,14 @@ from base_ops.worker.merge.files import CONFLICTS, PART, FileFacts, Inputs, Sour
 from base_ops.worker.merge.kernel import Kernel
 from base_ops.worker.merge.prepare import prepare
 from base_ops.worker.merge.resolve import resolve
-from base_ops.worker.merge.streams import OutOfOrder, Plan, batches, merged_pieces, sorted_pieces
+from base_ops.worker.merge.streams import OutOfOrder, Plan, batches, merged_pieces, side_by_side, sorted_pieces
 from base_ops.worker.merge.trusting import learned, trust_findings
 from base_ops.worker.secrets import MASK
 
 NULL_KEY = "null_key"
 _ROWS_PER_GROUP = 122_880
+_AT_ONCE = 2
+"""Batches decided side by side: what is written and read meanwhile takes the other cores."""
 
 
 @dataclass(frozen=True)
@@ -103,8 +105,12 @@ def merge(
             kernel = Kernel(inputs, key, decisions, log, lineage=spec.lineage, near=near, trust=trust)
             pieces = pieces_of(connection, plan)
             failpoint("merge.before_write")
-            with closing(batches(pieces, plan, plan.order if pieces_of is sorted_pieces else None)) as stream:
-                rows = _watched(kernel.merge(batch) for batch in stream)
+            order = plan.order if pieces_of is sorted_pieces else None
+            with (
+                closing(batches(pieces, plan, order)) as stream,
+                closing(side_by_side(kernel.decide, stream, _AT_ONCE)) as verdicts,
+            ):
+                rows = _watched(map(kernel.settle, verdicts))
                 write_batches(rows, kernel.schema, scratch / PART, "parquet", WriteSpec(), _ROWS_PER_GROUP)
         return kernel, log
 

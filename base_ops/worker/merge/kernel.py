@@ -12,7 +12,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from base_ops.core.errors import BadInput
-from base_ops.worker.merge.conflicts import ConflictLog, suspects
+from base_ops.worker.merge.conflicts import ConflictLog, Overruled, suspects
 from base_ops.worker.merge.decisions import ENTRY, FLAGS, PRECISION, Decision, Order
 from base_ops.worker.merge.files import ARRIVAL, BRANCH, SOURCE, Inputs
 from base_ops.worker.merge.groups import NONE, Groups, Index, Mask, precisions, ranks, sums, weighted_average
@@ -102,8 +102,22 @@ class Decided:
     """How sure the choice is, where that is known; None: as many as agree."""
 
 
+@dataclass(frozen=True)
+class Verdict:
+    """What came of one batch."""
+
+    rows: pl.DataFrame
+    """The merged ones."""
+    rows_in: int
+    contested: int
+    """Groups of more than one record."""
+    overruled: list[Overruled]
+    conflicts: pl.DataFrame | None
+    """Rows of the conflict log."""
+
+
 class Kernel:
-    """Decides batch after batch."""
+    """Decides batches."""
 
     def __init__(
         self,
@@ -134,13 +148,14 @@ class Kernel:
             columns[FLAGS] = pl.String()
         return pl.Schema(columns)
 
-    def merge(self, batch: Batch) -> pl.DataFrame:
-        """One row per group."""
+    def decide(self, batch: Batch) -> Verdict:
+        """Decide a batch; several may be decided at once, since nothing is noted yet."""
         first = pl.Series(batch.first)
         columns = {name: batch.frame[name].filter(first) for name in self.key}
         if self.near is not None:  # the moment of the source that goes before the others
             columns[self.near] = batch.frame[self.near].gather(self._winners(Order(), batch.groups, batch))
         marks: dict[str, pl.Series] = {}
+        overruled: list[Overruled] = []
         for decision in self.decisions:
             taking = self._takers(decision, batch)
             searched = self._is_searched(decision, batch)
@@ -150,17 +165,23 @@ class Kernel:
             decided = decide(decision, taking, differing, batch)
             columns.update(zip(decision.fields, decided.values, strict=True))
             marks[decision.lineage] = _with_nulls(decided.source, decided.silent)
-            self.log.add(decision, batch, differing, decided)
-        self.rows_in += batch.frame.height
-        self.rows_out += len(columns[self.key[0]])
-        self.contested += int((batch.groups.lengths > 1).sum())
+            overruled += self.log.overruled(decision, batch, differing, decided)
         if self.flags:
             flagged = {name for d in self.decisions if d.flags for name in d.fields}
-            columns[FLAGS] = self.log.flags(flagged, len(batch.groups.starts))
-        self.log.close_batch(batch, {name: columns[name] for name in self.key})
+            columns[FLAGS] = self.log.flags(overruled, flagged, len(batch.groups.starts))
+        conflicts = self.log.rows_of(overruled, batch, {name: columns[name] for name in self.key})
         if self.lineage:
             columns.update(marks)
-        return pl.DataFrame([columns[name].alias(name) for name in self.schema])
+        rows = pl.DataFrame([columns[name].alias(name) for name in self.schema])
+        return Verdict(rows, batch.frame.height, int((batch.groups.lengths > 1).sum()), overruled, conflicts)
+
+    def settle(self, verdict: Verdict) -> pl.DataFrame:
+        """Note what came of a batch, one after the other in order of key; the merged rows, one per group."""
+        self.rows_in += verdict.rows_in
+        self.rows_out += verdict.rows.height
+        self.contested += verdict.contested
+        self.log.add(verdict.overruled, verdict.conflicts)
+        return verdict.rows
 
     def _takers(self, decision: Decision, batch: Batch) -> Groups:
         if len(decision.takers) == len(self.inputs.branches):

@@ -7,11 +7,12 @@ key too, since there that costs nothing.
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections import deque
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import polars as pl
@@ -24,6 +25,7 @@ from base_ops.worker.merge.files import ARRIVAL, BRANCH, SOURCE, Inputs
 from base_ops.worker.merge.kernel import Batch
 from base_ops.worker.merge.moments import first_rows as near_rows
 
+T, R = TypeVar("T"), TypeVar("R")
 _CHUNK_ROWS = 122_880
 _BATCH_ROWS, _BATCH_BYTES = 160_000, 24 << 20
 _MOST_RUNS = 16
@@ -66,8 +68,9 @@ def batches(pieces: Iterator[pl.DataFrame], plan: Plan, order: Order | None) -> 
     """Rows in order of key in batches of whole groups; the next piece is made while one is worked on.
 
     Args:
-        order: of the rows within a group; None: by file.
+        order: of the rows within a group; None: by file, in pieces that no key reaches beyond.
     """
+    whole = order is None and plan.tolerance_s is None
     inputs = plan.inputs
     beside = {SOURCE: pl.UInt8(), **({BRANCH: pl.UInt16()} if inputs.uneven else {}), ARRIVAL: plan.arrival.dtype}
     carried = pl.DataFrame(schema={**inputs.schema, **beside})
@@ -75,7 +78,7 @@ def batches(pieces: Iterator[pl.DataFrame], plan: Plan, order: Order | None) -> 
         for piece in ahead:
             carried = pl.concat([carried, piece]) if carried.height else piece
             first = first_rows(carried, plan)
-            cut = int(np.flatnonzero(first)[-1])
+            cut = carried.height if whole else int(np.flatnonzero(first)[-1])
             if cut and (cut >= _BATCH_ROWS or carried.estimated_size() >= _BATCH_BYTES):
                 yield Batch(carried[:cut].rechunk(), first[:cut], order, plan.arrival)
                 carried = carried[cut:]
@@ -128,6 +131,18 @@ def _ahead(items: Iterator[pl.DataFrame]) -> Generator[pl.DataFrame]:
         while (item := coming.result()) is not None:
             coming = pool.submit(next, items, None)
             yield item
+
+
+def side_by_side(work: Callable[[T], R], items: Iterable[T], at_once: int) -> Generator[R]:
+    """`map(work, items)`, in order, at most `at_once` at a time in threads."""
+    with ThreadPoolExecutor(at_once) as pool:
+        running: deque[Future[R]] = deque()
+        for item in items:
+            running.append(pool.submit(work, item))
+            if len(running) == at_once:
+                yield running.popleft().result()
+        while running:
+            yield running.popleft().result()
 
 
 # -- sorting
