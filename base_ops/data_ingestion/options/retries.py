@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
 from base_ops.core.errors import did_you_mean
 from base_ops.core.spec import Spec
+from base_ops.data_ingestion.options.agreements import Reference
 
 MAX_TRIES = 10
 """Of any policy, but for streams that go on for ever."""
@@ -150,6 +152,14 @@ class RetryPoliciesFile(Spec):
                 if name not in self.policies:
                     raise ValueError(f"{where}.{key}={name!r} is no policy. {did_you_mean(name, self.policies)}")
         return self
+
+    def references(self) -> Iterator[Reference]:
+        """The sources that are named, each with its key."""
+        for source in self.sources:
+            yield ("sources", source), source
+        for name, policy in self.policies.items():
+            for place, option in enumerate(policy.fallback.options):
+                yield ("policies", name, "fallback", "options", place, "source"), option.source
 
     def of(self, source: str, protocol: str = "") -> RetryPolicySpec:
         """The policy of a source."""
