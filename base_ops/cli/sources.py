@@ -6,7 +6,7 @@ import json
 import sys
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -58,6 +58,37 @@ def check(only: tuple[str, ...], folder: Path | None, no_list: bool, as_json: bo
     faults = [fault for standing in found if (fault := _fault(standing)) is not None]
     outcomes = {fault.outcome for fault in faults if only or fault.code != _NOT_SET_UP}
     sys.exit(next((kind.exit_code for kind in _WORST if kind in outcomes), 0))
+
+
+@sources.command()
+@click.argument("url")
+@click.option(
+    "--sample", type=click.Path(path_type=Path), help="A file with the first bytes of what the source answers."
+)
+@click.option("--header", "headers", multiple=True, metavar="'NAME: VALUE'", help="A header of its answer.")
+@click.option("--conn-type", default="", help="Type of the Airflow connection, where there is one.")
+@click.option("--id", "source_id", default="my_source", show_default=True, help="Id for the draft.")
+@click.option("--json", "as_json", is_flag=True, help="Print what was found as JSON.")
+def detect(
+    url: str, sample: Path | None, headers: tuple[str, ...], conn_type: str, source_id: str, as_json: bool
+) -> None:
+    """Tell what kind of source URL is (an address, host:port or path), and draft its YAML. Nothing is asked of it."""
+    import yaml
+
+    from base_ops.cli.propose import clues_of, print_notes, show
+    from base_ops.data_ingestion.models.source_detection.detect import detect as detected
+    from base_ops.data_ingestion.models.source_detection.propose import propose
+
+    clues = clues_of(url, sample, headers, conn_type)
+    found = detected(clues)
+    draft = propose(found.kind, clues, source_id)
+    if as_json:
+        click.echo(json.dumps({**asdict(found), "source": draft.source, "notes": draft.notes}))
+        return
+    show(found)
+    if draft.source is not None:
+        click.echo(yaml.safe_dump(draft.source, sort_keys=False, allow_unicode=True, width=110))
+    print_notes(draft.notes)
 
 
 def look_at(name: str, folder: Path, *, listing: bool = True) -> Standing | BaseOpsError:
