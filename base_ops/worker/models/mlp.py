@@ -100,10 +100,10 @@ def train_mlp(
     """
     rng = np.random.default_rng(seed)
     mean, deviation = x.mean(axis=0), np.maximum(x.std(axis=0), 1e-9)
-    inputs = (x - mean) / deviation
+    inputs, y = ((x - mean) / deviation).astype(np.float32), y.astype(np.float32)
     sizes = [x.shape[1], *hidden, 1]
-    layers = [rng.normal(0, 1 / np.sqrt(a), (a, b)) for a, b in pairwise(sizes)]
-    parameters = [*layers, *(np.zeros(b) for b in sizes[1:])]
+    layers = [rng.normal(0, 1 / np.sqrt(a), (a, b)).astype(np.float32) for a, b in pairwise(sizes)]
+    parameters: list[Any] = [*layers, *(np.zeros(b, np.float32) for b in sizes[1:])]
     first, second = ([np.zeros_like(p) for p in parameters] for _ in range(2))
     steps, total = 0, epochs * -(-len(x) // 256)
     for _ in range(epochs):
@@ -111,13 +111,13 @@ def train_mlp(
         for begin in range(0, len(x), 256):
             batch = order[begin : begin + 256]
             steps += 1
-            rate = 2e-3 * 0.5 * (1 + np.cos(np.pi * steps / total))
+            rate = 3e-3 * 0.5 * (1 + np.cos(np.pi * steps / total))
             for n, slope in enumerate(_slopes(parameters, inputs[batch], y[batch])):
                 first[n] += 0.1 * (slope - first[n])
                 second[n] += 0.001 * (slope * slope - second[n])
                 corrected = np.sqrt(second[n] / (1 - 0.999**steps)) + 1e-8
-                parameters[n] -= rate * first[n] / (1 - 0.9**steps) / corrected
-    depth = len(layers)
+                parameters[n] -= (rate / (1 - 0.9**steps)) * first[n] / corrected
+    depth, parameters = len(layers), [np.asarray(p, np.float64) for p in parameters]
     return Mlp(tuple(features), mean, deviation, tuple(parameters[:depth]), tuple(parameters[depth:]), about)
 
 
