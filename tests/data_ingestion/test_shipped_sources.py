@@ -16,7 +16,7 @@ from base_ops.core.config import check_folder, config_dir, load_source, source_i
 from base_ops.core.protocol import StepResult
 from base_ops.data_ingestion.jobs.scheduler.fallbacks import discover_fallback_sources
 from base_ops.data_ingestion.options.agreements import BAD_ROWS_SHARE, FormatSpecificationsFile, load_policies
-from base_ops.data_ingestion.options.retries import RetryPoliciesFile
+from base_ops.data_ingestion.options.retries import RetryPoliciesFile, RetryPolicySpec, policy_of
 from base_ops.data_ingestion.options.schedule_policies import SchedulesFile, load_schedules
 from base_ops.data_ingestion.options.scheduler import DiscoverFallbackSourcesSpec
 from base_ops.data_ingestion.specs import ConverterSpec, SourceSpec
@@ -173,3 +173,12 @@ def test_sources_that_are_not_set_up_say_so_and_fail_nothing(base_home: Path) ->
     shown = " ".join(CliRunner().invoke(cli, ["sources", "check"]).output.split())
     assert "not set up: connection pb_sftp" in shown and "airflow connections add" in shown
     assert CliRunner().invoke(cli, ["sources", "check", "--source", "pb-sftp"]).exit_code == 30
+
+
+def test_the_retry_policy_of_a_source_is_its_own_else_that_of_its_protocol(tmp_path: Path) -> None:
+    assert policy_of("bloomberg-api").default.backoff.max_s == 60
+    assert policy_of("risk-mysql").default.backoff.kind == "linear", "sql"
+    assert policy_of("kafka-market-stream").default.tries is None, "streams go on for ever"
+    assert policy_of("nyse-cloud").fallback.options[0].source == "nasdaq-data-link"
+    assert policy_of("nobody").codes["429"].tries == 10, "the default policy"
+    assert policy_of("nobody", tmp_path) == RetryPolicySpec(), "no file"

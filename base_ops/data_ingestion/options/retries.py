@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import Field, model_validator
@@ -167,6 +168,24 @@ class RetryPoliciesFile(Spec):
         return self.policies.get(name, RetryPolicySpec())
 
 
+def policy_of(source: str, folder: Path | None = None) -> RetryPolicySpec:
+    """What retry-policies.yaml says of a source; the built-in policy where there is no file.
+
+    Raises:
+        ConfigError: a fault in the file, or in the source's.
+    """
+    from base_ops.core.config import config_dir, load_config, load_source, source_ids
+
+    where = folder or config_dir()
+    found = load_config(RetryPoliciesFile, where / "data_ingestion" / "retry-policies.yaml")
+    if found is None:
+        return RetryPolicySpec()
+    raw = load_source(source, where) if source in source_ids(where) and source not in found.sources else {}
+    protocol = next((name for name in found.protocols if name in raw), "")
+    policy: RetryPolicySpec = found.of(source, protocol)
+    return policy
+
+
 class FailureSpec(Spec):
     """One failed fetch."""
 
@@ -209,7 +228,8 @@ class SelectOptimalRetryStrategySpec(Spec):
     """URI of the failed Result instead."""
     request: dict[str, Any] | None = None
     """The spec of the fetch that failed, kept with a dead letter so that it can be replayed; connections by name."""
-    policy: RetryPolicySpec = RetryPolicySpec()
+    policy: RetryPolicySpec | None = None
+    """What is allowed; default: as retry-policies.yaml says of the source, else of its protocol."""
 
 
 class AnalyzeFailurePatternsSpec(Spec):
