@@ -6,14 +6,14 @@ import json
 import sys
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from base_ops.cli.output import console, error_console, table
-from base_ops.core.config import config_dir, load_source, sources_dir
+from base_ops.core.config import config_dir, load_source, source_ids
 from base_ops.core.errors import BaseOpsError, ConfigError
 from base_ops.core.outcomes import Outcome
 from base_ops.core.settings import load_settings
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from base_ops.worker.connectors.base import Site
 
 _AT_ONCE = 8
+_NOT_SET_UP = "unknown_connection"
 _STEPS = ("resolve", "connect", "authenticate", "list")
 _WORST = (Outcome.BUG, Outcome.CONFIG_ERROR, Outcome.DENIED, Outcome.BAD_INPUT, Outcome.TRANSIENT)
 
@@ -43,18 +44,51 @@ def sources() -> None:
 def check(only: tuple[str, ...], folder: Path | None, no_list: bool, as_json: bool) -> None:
     """Test every declared source: resolve its name, connect, authenticate, list. Nothing is fetched.
 
-    The exit code is that of the worst failure: 30 config error, 40 denied, 20 transient; 0 if all stand.
+    The exit code is that of the worst failure: 30 config error, 40 denied, 20 transient; 0 if all stand. A source whose
+    connection is not defined here is listed as not set up; it fails the check only where --source names it.
     """
     where = folder or config_dir()
-    names = list(only) or sorted(path.stem for path in sources_dir(where).glob("*.yaml"))
+    names = list(only) or source_ids(where)
     with ThreadPoolExecutor(_AT_ONCE) as pool:
         found = list(pool.map(lambda name: look_at(name, where, listing=not no_list), names))
     if as_json:
         click.echo(json.dumps([_as_json(name, standing) for name, standing in zip(names, found, strict=True)]))
     else:
         _print(names, found)
-    outcomes = {fault.outcome for standing in found if (fault := _fault(standing)) is not None}
+    faults = [fault for standing in found if (fault := _fault(standing)) is not None]
+    outcomes = {fault.outcome for fault in faults if only or fault.code != _NOT_SET_UP}
     sys.exit(next((kind.exit_code for kind in _WORST if kind in outcomes), 0))
+
+
+@sources.command()
+@click.argument("url")
+@click.option(
+    "--sample", type=click.Path(path_type=Path), help="A file with the first bytes of what the source answers."
+)
+@click.option("--header", "headers", multiple=True, metavar="'NAME: VALUE'", help="A header of its answer.")
+@click.option("--conn-type", default="", help="Type of the Airflow connection, where there is one.")
+@click.option("--id", "source_id", default="my_source", show_default=True, help="Id for the draft.")
+@click.option("--json", "as_json", is_flag=True, help="Print what was found as JSON.")
+def detect(
+    url: str, sample: Path | None, headers: tuple[str, ...], conn_type: str, source_id: str, as_json: bool
+) -> None:
+    """Tell what kind of source URL is (an address, host:port or path), and draft its YAML. Nothing is asked of it."""
+    import yaml
+
+    from base_ops.cli.propose import clues_of, print_notes, show
+    from base_ops.data_ingestion.models.source_detection.detect import detect as detected
+    from base_ops.data_ingestion.models.source_detection.propose import propose
+
+    clues = clues_of(url, sample, headers, conn_type)
+    found = detected(clues)
+    draft = propose(found.kind, clues, source_id)
+    if as_json:
+        click.echo(json.dumps({**asdict(found), "source": draft.source, "notes": draft.notes}))
+        return
+    show(found)
+    if draft.source is not None:
+        click.echo(yaml.safe_dump(draft.source, sort_keys=False, allow_unicode=True, width=110))
+    print_notes(draft.notes)
 
 
 def look_at(name: str, folder: Path, *, listing: bool = True) -> Standing | BaseOpsError:
@@ -108,6 +142,7 @@ def _as_json(name: str, standing: Standing | BaseOpsError) -> dict[str, Any]:
         told["steps"] = [{"name": s.name, "seconds": round(s.seconds, 4), "told": s.told} for s in standing.steps]
         told["findings"] = [finding.model_dump() for finding in standing.findings]
     if fault is not None:
+        told["set_up"] = fault.code != _NOT_SET_UP
         told["error"] = {"code": fault.code, "outcome": str(fault.outcome), "text": fault.text()}
     return told
 
@@ -115,17 +150,30 @@ def _as_json(name: str, standing: Standing | BaseOpsError) -> dict[str, Any]:
 def _print(names: list[str], found: list[Standing | BaseOpsError]) -> None:
     rows = [(name, *_cells(standing)) for name, standing in zip(names, found, strict=True)]
     table("Sources", ("source", *_STEPS, "verdict"), rows)
+    waiting = []
     for name, standing in zip(names, found, strict=True):
-        if (fault := _fault(standing)) is not None:
+        fault = _fault(standing)
+        if fault is not None and fault.code == _NOT_SET_UP:
+            waiting.append(name)
+        elif fault is not None:
             error_console.print(f"{name}: {fault.text()}", style="red", markup=False)
         if not isinstance(standing, BaseOpsError):
             for finding in standing.findings:
                 console.print(f"{name}: note [{finding.code}] {finding.message}", markup=False)
+    if waiting:
+        folder = load_settings().connections
+        console.print(
+            f"{len(waiting)} sources are not set up. To do: define each one's connection in Airflow (airflow "
+            f"connections add <name> …), or as {folder}/<name>.json; what its template needs: base-ops schema "
+            "data_ingestion.connector. Sources that no pipeline names need none.",
+            markup=False,
+        )
 
 
 def _cells(standing: Standing | BaseOpsError) -> tuple[str, ...]:
     if isinstance(standing, BaseOpsError):
-        return *("–" for _ in _STEPS), standing.code
+        verdict = f"not set up: connection {standing.found}" if standing.code == _NOT_SET_UP else standing.code
+        return *("–" for _ in _STEPS), verdict
     if "not_checked" in standing.facts:
         return *("–" for _ in _STEPS), f"not checked: {standing.facts['not_checked']}"
     done = {step.name: f"{step.told} ({step.seconds * 1000:.0f} ms)" for step in standing.steps}

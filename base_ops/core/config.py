@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,11 @@ def sources_dir(folder: Path) -> Path:
     return folder / "data_ingestion" / "sources"
 
 
+def source_ids(folder: Path) -> list[str]:
+    """Ids of the declared sources."""
+    return sorted(path.stem for path in sources_dir(folder).glob("*.yaml"))
+
+
 def load_source(source_id: str, folder: Path | None = None) -> dict[str, Any]:
     """The checked configuration of a source, with its Jinja not yet rendered.
 
@@ -32,7 +38,7 @@ def load_source(source_id: str, folder: Path | None = None) -> dict[str, Any]:
         ConfigError: no such source (with what is known), or a fault in its file (file, line, key).
     """
     sources = sources_dir(folder or config_dir())
-    known = sorted(path.stem for path in sources.glob("*.yaml"))
+    known = source_ids(folder or config_dir())
     if source_id not in known:
         raise ConfigError(
             f"The source {source_id!r} is not known. {did_you_mean(source_id, known)}",
@@ -55,6 +61,10 @@ def check_source(document: YamlDocument, raw: Any, *path: str | int, folder: Pat
         except ConfigError as error:
             here = document.where(*path, "authentication", "template")
             raise ConfigError(error.what, code=error.code, where=here) from None
+    if isinstance(raw, dict):
+        from base_ops.data_ingestion.options.agreements import filled
+
+        raw = filled(raw, lambda file: _data((folder or config_dir()) / "data_ingestion" / f"{file}.yaml"))
     try:
         check(SourceSpec, raw, f"source {name}", rendered=False, noun="source")
     except ConfigError as error:
@@ -87,6 +97,32 @@ def fill_template(authentication: Mapping[str, Any], folder: Path | None = None)
     return merged
 
 
+def _data(path: Path) -> Any:
+    """A configuration file's data, read once while it is as it is; None where there is none."""
+    return _read(path, path.stat().st_mtime_ns) if path.is_file() else None
+
+
+@lru_cache(maxsize=64)
+def _read(path: Path, _modified_ns: int) -> Any:
+    return load_yaml(path).data
+
+
+def load_config(kind: Any, path: Path) -> Any:
+    """The checked model of a configuration file; None where there is none.
+
+    Raises:
+        ConfigError: naming file, line and key.
+    """
+    if not path.is_file():
+        return None
+    document = load_yaml(path)
+    try:
+        return check(kind, document.data, path.name, noun="config")
+    except ConfigError as error:
+        loc = _known_path(document.data, error.loc)
+        raise ConfigError(error.what, code=error.code, where=document.where(*loc)) from None
+
+
 def check_folder(folder: Path) -> tuple[list[str], list[ConfigError]]:
     """Check every YAML file of a configuration folder: (files that are right, faults with file, line and key).
 
@@ -105,17 +141,17 @@ def check_folder(folder: Path) -> tuple[list[str], list[ConfigError]]:
 
 
 def _check_file(path: Path, folder: Path) -> None:
+    document = load_yaml(path)
     if path.parent == sources_dir(folder):
         source = load_source(path.stem, folder)
         if source.get("id") != path.stem:
-            document = load_yaml(path)
             raise ConfigError(
                 f"The source in {path.name} has another id: {source.get('id')!r}",
                 code="bad_source",
                 where=document.where("id"),
             )
+        _check_schedule(document, source, folder)
         return
-    document = load_yaml(path)
     kind = _kind_of(path, folder)
     if kind is None:
         raise ConfigError(
@@ -124,11 +160,40 @@ def _check_file(path: Path, folder: Path) -> None:
             where=f"{path}, line 1",
             expected="<module>/sources/<id>.yaml, or <module>/<name>.yaml with a class <Name>File in its specs",
         )
-    try:
-        check(kind, document.data, path.name, noun="config")
-    except ConfigError as error:
-        loc = _known_path(document.data, error.loc)
-        raise ConfigError(error.what, code=error.code, where=document.where(*loc)) from None
+    _check_references(document, load_config(kind, path), folder)
+
+
+def _check_references(document: YamlDocument, found: Any, folder: Path) -> None:
+    """Every source that a file names must be declared (a file's model says which it names: `references()`)."""
+    known = source_ids(folder)
+    lost = [(key, name) for key, name in getattr(found, "references", tuple)() if name not in known]
+    if not lost:
+        return
+    key, name = lost[0]
+    others = sorted({other for _, other in lost[1:]} - {name})
+    raise ConfigError(
+        f"The source {name!r} is not declared. {did_you_mean(name, known)}"
+        + (f". Nor are: {', '.join(others)}" if others else ""),
+        code="unknown_source",
+        where=document.where(*key),
+        todo=f"write {name}.yaml in {sources_dir(folder)}, or correct the name",
+    )
+
+
+def _check_schedule(document: YamlDocument, source: Mapping[str, Any], folder: Path) -> None:
+    """The schedule that a source's agreement names must be in schedules.yaml."""
+    from base_ops.data_ingestion.options.schedule_policies import load_schedules
+
+    name = (source.get("agreement") or {}).get("schedule")
+    if not isinstance(name, str):
+        return
+    known = load_schedules(folder).schedules
+    if name not in known:
+        raise ConfigError(
+            f"The schedule {name!r} is not in schedules.yaml. {did_you_mean(name, known)}",
+            code="unknown_schedule",
+            where=document.where("agreement", "schedule"),
+        )
 
 
 def _kind_of(path: Path, folder: Path) -> Any:

@@ -9,6 +9,9 @@ from pydantic import Field, model_validator
 
 from base_ops.core.errors import did_you_mean
 from base_ops.core.spec import Spec, is_template
+from base_ops.data_ingestion.options.agreements import BAD_ROWS_SHARE, AgreementSpec
+from base_ops.data_ingestion.options.agreements import FormatSpecificationsFile as FormatSpecificationsFile
+from base_ops.data_ingestion.options.agreements import IngestionPoliciesFile as IngestionPoliciesFile
 from base_ops.data_ingestion.options.binary import AvroOptions, ParquetOptions, ProtobufOptions
 from base_ops.data_ingestion.options.connections import (
     AnyTemplate,
@@ -242,6 +245,8 @@ class SourceSpec(Spec):
     """Name of the source; its folder in the landing zone."""
     title: str = ""
     """One line for people."""
+    agreement: AgreementSpec = Field(default_factory=AgreementSpec)
+    """What was agreed on: priority, service levels, schedule, retention, purpose."""
     connection: str | None = None
     """Name of the Airflow connection with host and credentials."""
     authentication: AnyTemplate | None = None
@@ -357,8 +362,15 @@ class ConverterSpec(Spec):
     """How the target is written."""
     add: dict[str, str] = Field(default_factory=dict)
     """Columns to add to each row (constants or {captures})."""
-    max_error_share: float = Field(0.05, ge=0, le=1)
-    """More bad rows than this share of an object and nothing of it is published."""
+    max_error_share: float | None = Field(None, ge=0, le=1)
+    """More bad rows than this share of an object and nothing of it is published; default: what the source's agreement
+    tolerates, else 0.05."""
+
+    @property
+    def bad_rows_share(self) -> float:
+        """max_error_share, or what stands for it."""
+        agreed = self.source.agreement.max_error_share if isinstance(self.source, SourceSpec) else None
+        return next((share for share in (self.max_error_share, agreed) if share is not None), BAD_ROWS_SHARE)
 
 
 class ProcessDeadLettersSpec(Spec):

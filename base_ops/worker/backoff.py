@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 from base_ops.core.errors import Transient
 
@@ -29,16 +29,19 @@ class Clock:
 
 @dataclass(frozen=True)
 class Backoff:
-    """Exponential waits: `base_s` × `factor` ^ n, at most `max_s`, spread by ± `jitter` (a share)."""
+    """Waits that grow: exponential `base_s` × `factor` ^ n, linear `base_s` × n, or fixed; at most `max_s`, spread by
+    ± `jitter` (a share)."""
 
     base_s: float = 1.0
     factor: float = 2.0
     max_s: float = 30.0
     jitter: float = 0.1
+    growth: Literal["exponential", "linear", "fixed"] = "exponential"
 
     def wait_s(self, failures: int) -> float:
         """Seconds to wait after that many failures in a row (from 1)."""
-        exact = min(self.max_s, self.base_s * self.factor ** min(failures - 1, 64))
+        grown = {"exponential": self.factor ** min(failures - 1, 64), "linear": float(failures), "fixed": 1.0}
+        exact = min(self.max_s, self.base_s * grown[self.growth])
         return exact * random.uniform(1 - self.jitter, 1 + self.jitter)  # noqa: S311 - spreads load, guards nothing
 
 

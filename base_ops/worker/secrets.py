@@ -68,6 +68,7 @@ class Secrets:
             raise ConfigError(
                 f"The connection {name!r} is not defined",
                 code="unknown_connection",
+                found=name,
                 where=f"tried in order: Airflow connections (through the operator), {file}, ${variable}",
                 todo=f"define it in Airflow (airflow connections add {name} …), or as {file.name} in that folder",
             )

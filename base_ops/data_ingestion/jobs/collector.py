@@ -23,6 +23,7 @@ from base_ops.core.protocol import Counts, DataRef, Finding, Lineage, StepResult
 from base_ops.data_ingestion.specs import CollectorSpec, SourceSpec
 from base_ops.worker.backoff import Clock
 from base_ops.worker.connections.credentials import Keyring
+from base_ops.worker.connections.tuning import remember, tuned
 from base_ops.worker.connectors import open_connector
 from base_ops.worker.connectors.base import Fetched, Report, Site
 from base_ops.worker.connectors.cursor import furthest
@@ -62,7 +63,9 @@ def collect(spec: CollectorSpec, ctx: Context, clock: Clock) -> JobOutput:
             keyring=Keyring(ctx.settings.home.absolute() / "tokens", ctx.secrets.remember, clock),
             landing=landing,
         )
+        site, chosen = tuned(site)
         report = Report() if ctx.settings.offline else _fetch(site, before, basket)
+        remember(site, report)
     new, lost = _commit(site, landing, before, basket, report)
     if report.acknowledge is not None:
         failpoint("collector.before_acknowledge")
@@ -70,6 +73,8 @@ def collect(spec: CollectorSpec, ctx: Context, clock: Clock) -> JobOutput:
     after = landing.history()
     outputs = _hand_on(spec, ctx, landing, after.last)
     step = _account(site, report, basket, before, after, new, outputs)
+    if chosen is not None:
+        step.observations["connection"] = chosen
     step.seconds = time.monotonic() - began
     return JobOutput(
         steps=[step],
@@ -254,6 +259,8 @@ def _account(
         "retries": report.retries,
     }
     findings, events = report.all_findings(), [_event("collection_completed", source, counts)]
+    drift = [finding for finding in findings if finding.code in ("schema_additive", "schema_breaking")]
+    events += [_event(finding.code, source, dict(finding.data)) for finding in drift]
     if basket.dead_letters:
         dead = {"messages": sum(d.messages for d in basket.dead_letters), "waiting": after.dead_messages}
         counts |= {"dead_letters": dead["messages"], "dead_letters_waiting": dead["waiting"]}

@@ -9,7 +9,8 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from typing import Any
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 from pydantic import JsonValue
 
@@ -17,43 +18,41 @@ from base_ops.core.protocol import DataRef, Finding, StepResult
 from base_ops.data_ingestion.options.models import ModelTrainerSpec
 from base_ops.worker.context import Context, JobOutput
 
+if TYPE_CHECKING:
+    from base_ops.worker.models.learning import Learned
+
 AGENT = "data_ingestion.model_trainer"
 _MODULE = "data_ingestion"
 
 
 def run(spec: ModelTrainerSpec, ctx: Context) -> JobOutput:
-    """Raises: ConfigError where the extra `train` is not installed."""
-    from base_ops.data_ingestion.models.format_recognition import training
-    from base_ops.data_ingestion.models.format_recognition.features import FEATURES
-    from base_ops.worker.models.champion import FILE, find_model, packaged_file, registered_name
+    """Raises: ConfigError where the extra `train` is not installed and the model needs it."""
+    from base_ops.worker.models.champion import FILE, registered_name
 
     began = time.perf_counter()
     name = registered_name(_MODULE, spec.model)
-    trees = training.train(spec.seed, spec.samples_per_class)
-    files = training.held_out(spec.seed, spec.test_samples_per_class)
-    scores = training.measure(trees, files)
-    current = find_model(ctx.settings, name, packaged_file(_MODULE, spec.model), FEATURES)
-    before = training.score(current.trees, files).accuracy if current.trees is not None else None
-    trees.about.update({f"accuracy_{who}": round(score.accuracy, 4) for who, score in scores.items()})
-    text = trees.to_json().encode()
+    training = import_module(f"base_ops.data_ingestion.models.{spec.model}.training")
+    learned: Learned = training.learn(spec, ctx.settings)
+    text = learned.text.encode()
     digest = hashlib.sha256(text).hexdigest()
-    accuracy = scores["model"].accuracy
-    better = accuracy >= spec.min_accuracy and _is_better(accuracy, before, current.origin, spec.min_gain)
+    accuracy = learned.scores["model"]
+    wanted = training.TARGET if spec.min_accuracy is None else spec.min_accuracy
+    better = accuracy >= wanted and _is_better(accuracy, learned.before, learned.origin, spec.min_gain)
     report: dict[str, JsonValue] = {
         "model": name,
         "sha256": digest,
         "promoted": better,
-        "accuracy": {who: round(score.accuracy, 4) for who, score in scores.items()},
-        "accuracy_before": before,
-        "before": current.origin,
-        "by_format": {kind: scores["model"].right[kind] / n for kind, n in sorted(scores["model"].all.items())},
+        "accuracy": {who: round(score, 4) for who, score in learned.scores.items()},
+        "accuracy_before": learned.before,
+        "before": learned.origin,
+        **learned.details,
     }
     step = StepResult(agent=AGENT, action=spec.action, observations=report)
     uri = _keep(spec, ctx, name, digest, {FILE: text, "scores.json": json.dumps(report, indent=1).encode()})
     if ctx.settings.mlflow_tracking_uri:
         from base_ops.worker.models.register import register
 
-        version = register(ctx.settings.mlflow_tracking_uri, name, text, trees.about, promote=better)
+        version = register(ctx.settings.mlflow_tracking_uri, name, text, learned.about, promote=better)
         report["version"] = version
     step.findings.append(_finding(name, report))
     if better:
@@ -85,4 +84,4 @@ def _keep(spec: ModelTrainerSpec, ctx: Context, name: str, digest: str, files: d
 def _finding(name: str, report: dict[str, Any]) -> Finding:
     shares = ", ".join(f"{who} {share:.2%}" for who, share in report["accuracy"].items())
     what = "is better than what decides now" if report["promoted"] else "is not promoted"
-    return Finding(code="model_trained", message=f"{name}: right on files of other seeds: {shares}; it {what}")
+    return Finding(code="model_trained", message=f"{name}: right on data of other seeds: {shares}; it {what}")

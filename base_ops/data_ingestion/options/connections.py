@@ -69,6 +69,7 @@ class ConnectionProfile(Spec):
 
 
 PROFILES: dict[str, dict[str, Any]] = {
+    "auto": {},
     "standard": {},
     "high_volume": {"pool": 50, "idle": 20, "timeout_s": 300, "tries": 5, "backoff": "exponential"},
     "real_time": {"pool": 10, "per_host": 10, "timeout_s": 30, "tries": 3, "backoff": "linear"},
@@ -309,11 +310,35 @@ class AuthenticationTemplatesFile(Spec):
     """Templates by name; a source says `authentication: {template: name, …}` and may change any key."""
 
 
+class ObservedSpec(Spec):
+    """How a peer has answered lately."""
+
+    kind: Literal["api", "database", "files", "stream"] = "api"
+    """What it is."""
+    requests: int = Field(0, ge=0)
+    """How many requests this was seen in."""
+    latency_s: float = Field(0.1, gt=0, le=3600)
+    """Time of a small request, seconds, the median."""
+    item_s: float = Field(1e-4, gt=0, le=60)
+    """More for each further record of a request, seconds."""
+    spread: float = Field(0.4, gt=0, le=3)
+    """Standard deviation of the logarithm of the times."""
+    error_share: float = Field(0.01, ge=0, le=1)
+    """Share of requests that fail in passing."""
+    slots: float = Field(20.0, ge=1)
+    """Requests it serves at once, as far as known."""
+    load: float = Field(0.3, ge=0, lt=1)
+    """Share of these that others take."""
+    rate_per_s: float | None = Field(None, gt=0)
+    """Requests a second it allows."""
+
+
 class ConnectionOptions(Spec):
     """How a source is connected to."""
 
-    profile: Literal["standard", "high_volume", "real_time", "batch", "secure"] = "standard"
-    """Named set of pool, time-outs and tries."""
+    profile: Literal["auto", "standard", "high_volume", "real_time", "batch", "secure"] = "standard"
+    """Named set of pool, time-outs and tries. auto (HTTP): chosen anew for each run by what was seen in the runs
+    before; `settings` are its upper limits."""
     settings: ConnectionProfile = Field(default_factory=ConnectionProfile)
     """What is said here goes before the profile."""
     breaker: BreakerPolicy = Field(default_factory=BreakerPolicy)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
 from base_ops.core.errors import did_you_mean
 from base_ops.core.spec import Spec
+from base_ops.data_ingestion.options.agreements import Reference
 
 MAX_TRIES = 10
 """Of any policy, but for streams that go on for ever."""
@@ -151,10 +154,36 @@ class RetryPoliciesFile(Spec):
                     raise ValueError(f"{where}.{key}={name!r} is no policy. {did_you_mean(name, self.policies)}")
         return self
 
+    def references(self) -> Iterator[Reference]:
+        """The sources that are named, each with its key."""
+        for source in self.sources:
+            yield ("sources", source), source
+        for name, policy in self.policies.items():
+            for place, option in enumerate(policy.fallback.options):
+                yield ("policies", name, "fallback", "options", place, "source"), option.source
+
     def of(self, source: str, protocol: str = "") -> RetryPolicySpec:
         """The policy of a source."""
         name = self.sources.get(source) or self.protocols.get(protocol, "default")
         return self.policies.get(name, RetryPolicySpec())
+
+
+def policy_of(source: str, folder: Path | None = None) -> RetryPolicySpec:
+    """What retry-policies.yaml says of a source; the built-in policy where there is no file.
+
+    Raises:
+        ConfigError: a fault in the file, or in the source's.
+    """
+    from base_ops.core.config import config_dir, load_config, load_source, source_ids
+
+    where = folder or config_dir()
+    found = load_config(RetryPoliciesFile, where / "data_ingestion" / "retry-policies.yaml")
+    if found is None:
+        return RetryPolicySpec()
+    raw = load_source(source, where) if source in source_ids(where) and source not in found.sources else {}
+    protocol = next((name for name in found.protocols if name in raw), "")
+    policy: RetryPolicySpec = found.of(source, protocol)
+    return policy
 
 
 class FailureSpec(Spec):
@@ -199,7 +228,8 @@ class SelectOptimalRetryStrategySpec(Spec):
     """URI of the failed Result instead."""
     request: dict[str, Any] | None = None
     """The spec of the fetch that failed, kept with a dead letter so that it can be replayed; connections by name."""
-    policy: RetryPolicySpec = Field(default_factory=RetryPolicySpec)
+    policy: RetryPolicySpec | None = None
+    """What is allowed; default: as retry-policies.yaml says of the source, else of its protocol."""
 
 
 class AnalyzeFailurePatternsSpec(Spec):

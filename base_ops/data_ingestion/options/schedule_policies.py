@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -11,6 +11,7 @@ from pydantic import BeforeValidator, Field, field_serializer, model_validator
 
 from base_ops.core.errors import did_you_mean
 from base_ops.core.spec import Spec
+from base_ops.data_ingestion.options.agreements import Reference
 from base_ops.data_ingestion.options.schedules import (
     DependencySchedule,
     MaintenanceSpec,
@@ -22,6 +23,8 @@ from base_ops.data_ingestion.options.schedules import (
     resolved,
 )
 
+CACHE = "cache"
+"""As a fallback: what was fetched last."""
 PRIORITIES = {"critical": 1, "high": 2, "medium": 3, "low": 4}
 
 
@@ -170,6 +173,17 @@ class SchedulesFile(Spec):
         )
         return self
 
+    def references(self) -> Iterator[Reference]:
+        """The sources that are named, each with its key."""
+        for name, entry in self.schedules.items():
+            for place, source in enumerate(entry.sources):
+                yield ("schedules", name, "sources", place), source
+        for name, options in self.fallbacks.items():
+            yield ("fallbacks", name), name
+            for place, option in enumerate(options):
+                if option.source != CACHE:
+                    yield ("fallbacks", name, place, "source"), option.source
+
     def when(self, name: str) -> When | None:
         """The schedule of a name, its maintenance windows written out."""
         found = self.schedules[name].when
@@ -187,16 +201,7 @@ def load_schedules(config_dir: Path | None = None) -> SchedulesFile:
         ConfigError: naming file, line and key.
     """
     from base_ops.core.config import config_dir as configured
-    from base_ops.core.errors import ConfigError
-    from base_ops.core.spec import check
-    from base_ops.core.yamlio import load_yaml
+    from base_ops.core.config import load_config
 
-    path = schedules_path(config_dir or configured())
-    if not path.exists():
-        return SchedulesFile()
-    document = load_yaml(path)
-    try:
-        found: SchedulesFile = check(SchedulesFile, document.data, path.name, noun="config")
-        return found
-    except ConfigError as error:
-        raise ConfigError(error.what, code=error.code, where=document.where(*error.loc)) from None
+    found: SchedulesFile | None = load_config(SchedulesFile, schedules_path(config_dir or configured()))
+    return found or SchedulesFile()

@@ -29,7 +29,7 @@ from base_ops.data_ingestion.options.connections import (
 from base_ops.worker.connections.credentials import Credentials
 from base_ops.worker.connections.jwts import own_token
 from base_ops.worker.connections.oauth import token_source
-from base_ops.worker.connections.pools import BalancedTransport, balancer_of
+from base_ops.worker.connections.pools import BalancedTransport, balancer_of, limits
 from base_ops.worker.connections.tls import tls_context
 from base_ops.worker.connections.tokens import TokenSource
 
@@ -148,13 +148,6 @@ def client_options(
         inner = httpx.HTTPTransport(verify=context, limits=options["limits"])
         options["transport"] = BalancedTransport(inner, balancer)
     return options
-
-
-def limits(profile: ConnectionProfile) -> httpx.Limits:
-    """A profile's pool as httpx has it; one source speaks to one host, so the smaller bound holds."""
-    most = min(profile.pool, profile.per_host)
-    idle = min(profile.idle, most) if profile.idle_s else 0
-    return httpx.Limits(max_connections=most, max_keepalive_connections=idle, keepalive_expiry=profile.idle_s)
 
 
 def _checked_key(credentials: Credentials, template: ApiKeyTemplate) -> str:

@@ -12,6 +12,7 @@ from typing import Any
 
 import httpx
 
+from base_ops.data_ingestion.options.connections import ConnectionProfile
 from base_ops.worker.connections.credentials import Credentials
 
 
@@ -79,6 +80,13 @@ class BalancedTransport(httpx.BaseTransport):
 
     def close(self) -> None:
         self._inner.close()
+
+
+def limits(profile: ConnectionProfile) -> httpx.Limits:
+    """A profile's pool as httpx has it; one source speaks to one host, so the smaller bound holds."""
+    most = min(profile.pool, profile.per_host)
+    idle = min(profile.idle, most) if profile.idle_s else 0
+    return httpx.Limits(max_connections=most, max_keepalive_connections=idle, keepalive_expiry=profile.idle_s)
 
 
 def balancer_of(credentials: Credentials, how: str) -> Balancer | None:

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 _SUFFIX = re.compile(r"(?:\.[A-Za-z][A-Za-z0-9]{0,7}){1,2}$")
 _NAMED = 5
+_TIMED = 10_000
 T = TypeVar("T")
 
 
@@ -99,6 +100,8 @@ class Report:
     pages: int = 0
     requests: int = 0
     retries: int = 0
+    times: list[float] = field(default_factory=list)
+    """Seconds that answered requests took, the first 10,000 of them."""
     cursor_after: JsonValue = None
     findings: list[Finding] = field(default_factory=list)
     acknowledge: Callable[[], None] | None = None
@@ -111,6 +114,12 @@ class Report:
         with self._lock:
             for name, number in by.items():
                 setattr(self, name, getattr(self, name) + number)
+
+    def took(self, seconds: float) -> None:
+        """One answered request."""
+        with self._lock:
+            if len(self.times) < _TIMED:
+                self.times.append(seconds)
 
     def note(self, code: str, message: str, name: str) -> None:
         """One object that was passed over; objects of one code make one finding."""

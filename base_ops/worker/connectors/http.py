@@ -52,7 +52,7 @@ class HttpSource:
                     answer.local.unlink()
 
         with Web(self.site, self.report, self.http.connections) as web:
-            all_at_once(fetch_series, self._series(), self.http.connections)
+            all_at_once(fetch_series, self._series(), web.connections)
         self._move_cursor(marks, history.cursor)
         return self.report
 

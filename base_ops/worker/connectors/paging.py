@@ -117,7 +117,9 @@ class Pager:
 
 
 def dig(body: Any, path: str) -> Any:
-    """The value at a dotted path, None where there is none."""
+    """The value at a dotted path, None where there is none; a key that has dots itself is found first."""
+    if isinstance(body, dict) and path in body:
+        return body[path]
     for key in path.split("."):
         body = body.get(key) if isinstance(body, dict) else None
     return body

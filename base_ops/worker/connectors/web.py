@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import logging
 import re
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
@@ -23,7 +24,9 @@ import httpx
 from base_ops import __version__
 from base_ops.core.errors import BaseOpsError, ConfigError, Denied, Transient
 from base_ops.core.protocol import Finding
+from base_ops.data_ingestion.options.connections import ConnectionProfile
 from base_ops.worker.backoff import Backoff, asked_pause_s, retry, retry_after_s
+from base_ops.worker.connections.pools import limits
 from base_ops.worker.connectors.base import Part, Report, Site
 from base_ops.worker.connectors.paging import Ask
 from base_ops.worker.lake.landing import LandedObject
@@ -91,11 +94,19 @@ class Web:
     def __init__(self, site: Site, report: Report, connections: int = 10) -> None:
         self.site, self.spec, self.report = site, site.web, report
         self.quota = _quota(site)
+        self.profile = _profile(site, connections)
+        self.connections = min(self.profile.pool, self.profile.per_host)
+        """So many requests may be under way at once."""
+        self.tries, self.backoff = _tries(site, self.profile)
+        own_timeout = "timeout_s" in self.spec.model_fields_set or not _has_profile(site)
+        self.timeout_s = self.spec.timeout_s if own_timeout else self.profile.timeout_s
         self.endpoint = _endpoint(site)
         self.origin = _origin(self.endpoint)
         for name in ("httpx", "httpcore"):  # they would log queries
             logging.getLogger(name).setLevel(logging.WARNING)
-        options = {"limits": httpx.Limits(max_connections=connections), **_client_options(site, self.endpoint)}
+        options = {"limits": limits(self.profile), **_client_options(site, self.endpoint, self.profile)}
+        connect_s = self.timeout_s if own_timeout else self.profile.connect_s
+        options["timeout"] = httpx.Timeout(self.timeout_s, connect=connect_s)
         self.client = httpx.Client(**options, follow_redirects=False, headers=_headers(site))
 
     def __enter__(self) -> Web:
@@ -126,8 +137,8 @@ class Web:
             body = Body(part)
             answer = retry(
                 lambda: self._once(ask, known, body),
-                tries=self.spec.tries,
-                backoff=Backoff(base_s=self.spec.backoff_s),
+                tries=self.tries,
+                backoff=self.backoff,
                 clock=self.site.clock,
                 longest_wait_s=self.spec.max_retry_after_s,
                 on_retry=lambda: self.report.count(retries=1),
@@ -162,7 +173,7 @@ class Web:
         """
         if self.quota is not None:
             self.quota.take()
-        timeout = httpx.Timeout(self.spec.timeout_s, read=idle_s)
+        timeout = httpx.Timeout(self.timeout_s, read=idle_s)
         params = dict(self.spec.params) or None
         with (
             self._guard(),
@@ -189,7 +200,10 @@ class Web:
         if self.quota is not None:
             self.quota.take()
         with self._guard():
-            return self._ask(ask, known, body)
+            began = time.perf_counter()
+            answer = self._ask(ask, known, body)
+        self.report.took(time.perf_counter() - began)
+        return answer
 
     def _ask(self, ask: Ask, known: LandedObject | None, body: Body) -> Answer | None:
         url, params = self._same_origin(ask.url), dict(ask.params) or None
@@ -260,7 +274,7 @@ class Web:
         except BaseOpsError:
             raise
         except httpx.TimeoutException as error:
-            found = f"{type(error).__name__} after {self.spec.timeout_s:g} s"
+            found = f"{type(error).__name__} after {self.timeout_s:g} s"
             raise self._error(Transient, "The server did not answer in time", "timeout", url, found) from None
         except (httpx.InvalidURL, httpx.UnsupportedProtocol):
             raise self._error(ConfigError, "The URL cannot be used", "bad_url", url) from None
@@ -353,9 +367,30 @@ def _origin(url: str) -> tuple[str, str, int]:
         return "", "", 0
 
 
-def _client_options(site: Site, endpoint: str) -> dict[str, Any]:
+def _profile(site: Site, connections: int) -> ConnectionProfile:
+    """The source's profile, where it says anything of it; `http.connections`, if it is said, is the pool."""
+    profile = site.source.connecting.resolved()
+    if _has_profile(site) and not (site.source.http and "connections" in site.source.http.model_fields_set):
+        return profile
+    return profile.model_copy(update={"pool": connections, "per_host": connections, "idle": connections})
+
+
+def _has_profile(site: Site) -> bool:
+    return bool({"profile", "settings"} & site.source.connecting.model_fields_set)
+
+
+def _tries(site: Site, profile: ConnectionProfile) -> tuple[int, Backoff]:
+    """What the source's block says goes before its profile."""
+    web, own = site.web, site.web.model_fields_set
+    if not _has_profile(site):
+        return web.tries, Backoff(base_s=web.backoff_s)
+    first_s = web.backoff_s if "backoff_s" in own else profile.backoff_s
+    return web.tries if "tries" in own else profile.tries, Backoff(base_s=first_s, growth=profile.backoff)
+
+
+def _client_options(site: Site, endpoint: str, profile: ConnectionProfile) -> dict[str, Any]:
     """What the source's authentication template says; without one, what `http.auth` says."""
-    http, source = site.web, site.source
+    source = site.source
     options: dict[str, Any] = {"auth": _auth(site, endpoint)}
     if source.authentication is not None:
         from base_ops.worker.connections.credentials import credentials_of
@@ -363,9 +398,7 @@ def _client_options(site: Site, endpoint: str) -> dict[str, Any]:
 
         credentials = credentials_of(site)
         _check_encrypted(site, endpoint)
-        options = client_options(credentials, source.connecting.resolved())
-    if "timeout" not in options or "timeout_s" in http.model_fields_set or "connecting" not in source.model_fields_set:
-        options["timeout"] = http.timeout_s
+        options |= client_options(credentials, profile)
     return options
 
 

@@ -256,7 +256,7 @@ class Chain:
 
     def _check_share(self, number: int, counts: Counts, item: Input, quarantine: Quarantine, refs: list[Any]) -> None:
         spec: Any = self.specs[number]
-        limit = getattr(spec, "max_error_share", getattr(spec, "max_failure_share", 1.0))
+        limit = getattr(spec, "bad_rows_share", getattr(spec, "max_failure_share", 1.0))
         if counts.quarantined <= limit * counts.rows_in:
             return
         reasons = "; ".join(f"{r.rows} × {r.rule} ({r.reason})" for r in refs[:5])

@@ -7,13 +7,15 @@ from __future__ import annotations
 
 import logging
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from typing import Any, Protocol
 from urllib.parse import quote, urlsplit
 
 from base_ops.core.settings import Settings, load_settings
-from base_ops.worker.models.trees import Trees, load_trees, parse_trees
+from base_ops.worker.models.trees import parse_trees
 
 ALIAS = "champion"
 FILE = "model.json"
@@ -23,11 +25,29 @@ _MAX_BYTES = 16 << 20
 log = logging.getLogger(__name__)
 
 
+class Fitted(Protocol):
+    """What was learned, as its file's parser gives it."""
+
+    @property
+    def features(self) -> tuple[str, ...]:
+        """What it was trained on, in order."""
+        ...
+
+    def to_json(self) -> str:
+        """Its file."""
+        ...
+
+
+Parse = Callable[[bytes], Any]
+"""From a file to a Fitted. Raises: ValueError where it is none."""
+
+
 @dataclass(frozen=True)
 class Model:
     """A model that may decide, or the reason why there is none."""
 
-    trees: Trees | None
+    fitted: Any
+    """A Fitted of the kind that was asked for, or None."""
     origin: str
     """`mlflow:<version>`, `packaged`, or `none`."""
     tried: tuple[str, ...] = ()
@@ -44,22 +64,25 @@ def packaged_file(module: str, model: str) -> Path:
 
 
 @lru_cache(maxsize=32)
-def load_model(module: str, model: str, features: tuple[str, ...]) -> Model:
+def load_model(module: str, model: str, features: tuple[str, ...], parse: Parse = parse_trees) -> Model:
     """Find a model once per process. A version that was trained on other features is passed over.
 
     Args:
         features: what the code can compute, in order.
+        parse: reads the kind of model that is wanted.
     """
-    return find_model(load_settings(), registered_name(module, model), packaged_file(module, model), features)
+    return find_model(load_settings(), registered_name(module, model), packaged_file(module, model), features, parse)
 
 
-def find_model(settings: Settings, name: str, packaged: Path, features: tuple[str, ...]) -> Model:
+def find_model(
+    settings: Settings, name: str, packaged: Path, features: tuple[str, ...], parse: Parse = parse_trees
+) -> Model:
     """As `load_model`, not remembered."""
     if not settings.models:
         return Model(None, "none", ("switched off (BASE_MODELS)",))
     tried: list[str] = []
     if settings.mlflow_tracking_uri:
-        found = _within(TIMEOUT_S, settings.mlflow_tracking_uri, name)
+        found = _within(TIMEOUT_S, settings.mlflow_tracking_uri, name, parse)
         if isinstance(found, str):
             tried.append(f"mlflow: {found}")
         elif found[0].features != features:
@@ -67,9 +90,9 @@ def find_model(settings: Settings, name: str, packaged: Path, features: tuple[st
         else:
             return Model(found[0], f"mlflow:{found[1]}")
     try:
-        trees = load_trees(packaged)
-        if trees.features == features:
-            return Model(trees, "packaged", _told(name, tried))
+        fitted = parse(packaged.read_bytes())
+        if fitted.features == features:
+            return Model(fitted, "packaged", _told(name, tried))
         tried.append("packaged: trained on other features")
     except (OSError, ValueError) as error:
         tried.append(f"packaged: {type(error).__name__}")
@@ -82,13 +105,13 @@ def _told(name: str, tried: list[str]) -> tuple[str, ...]:
     return tuple(tried)
 
 
-def _within(seconds: float, uri: str, name: str) -> tuple[Trees, str] | str:
+def _within(seconds: float, uri: str, name: str, parse: Parse) -> tuple[Any, str] | str:
     """The champion and its version, or why there is none; a slow server is left behind."""
-    answers: list[tuple[Trees, str] | str] = []
+    answers: list[tuple[Any, str] | str] = []
 
     def ask() -> None:
         try:
-            answers.append(_champion(uri, name))
+            answers.append(_champion(uri, name, parse))
         except Exception as error:  # whatever is wrong with the server or its file: the packaged model decides
             answers.append(type(error).__name__ if not isinstance(error, _NoneError) else str(error))
 
@@ -102,7 +125,7 @@ class _NoneError(Exception):
     """The server has none; its text says what it lacks."""
 
 
-def _champion(uri: str, name: str) -> tuple[Trees, str]:
+def _champion(uri: str, name: str, parse: Parse) -> tuple[Any, str]:
     import httpx
 
     with httpx.Client(base_url=uri.rstrip("/"), timeout=TIMEOUT_S) as client:
@@ -116,7 +139,7 @@ def _champion(uri: str, name: str) -> tuple[Trees, str]:
         if parts.scheme != "mlflow-artifacts":
             from base_ops.worker.lake.store import Store
 
-            return parse_trees(Store(folder).read_bytes(FILE)), version
+            return parse(Store(folder).read_bytes(FILE)), version
         path = quote(f"{parts.path.strip('/')}/{FILE}")
         with client.stream("GET", f"/api/2.0/mlflow-artifacts/artifacts/{path}") as stream:
             stream.raise_for_status()
@@ -125,4 +148,4 @@ def _champion(uri: str, name: str) -> tuple[Trees, str]:
                 data += part
                 if len(data) > _MAX_BYTES:
                     raise _NoneError(f"version {version} is larger than {_MAX_BYTES} bytes")
-        return parse_trees(bytes(data)), version
+        return parse(bytes(data)), version

@@ -45,13 +45,13 @@ def find(packaged: Path, server: FakeMlflow | None = None, **settings: object):
 
 def test_without_a_server_the_packaged_one_decides(packaged):
     found = find(packaged)
-    assert (found.origin, found.trees.about["mark"], found.tried) == ("packaged", "packaged", ())
+    assert (found.origin, found.fitted.about["mark"], found.tried) == ("packaged", "packaged", ())
 
 
 def test_the_champion_goes_first(packaged, server):
     server.champion(NAME, model("champion").to_json().encode())
     found = find(packaged, server)
-    assert (found.origin, found.trees.about["mark"]) == ("mlflow:1", "champion")
+    assert (found.origin, found.fitted.about["mark"]) == ("mlflow:1", "champion")
 
 
 @pytest.mark.parametrize(

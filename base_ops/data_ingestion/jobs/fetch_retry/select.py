@@ -13,7 +13,12 @@ from base_ops.core.protocol import DataRef, Finding, Lineage, Result, StepResult
 from base_ops.data_ingestion.jobs.fetch_retry.decide import Decision, Surroundings, decide
 from base_ops.data_ingestion.jobs.fetch_retry.history import failed_results, failure_of
 from base_ops.data_ingestion.jobs.fetch_retry.queue import Letter, Queue, letter_id
-from base_ops.data_ingestion.options.retries import FailureSpec, SelectOptimalRetryStrategySpec
+from base_ops.data_ingestion.options.retries import (
+    DeadLetterPolicy,
+    FailureSpec,
+    SelectOptimalRetryStrategySpec,
+    policy_of,
+)
 from base_ops.worker.backoff import Clock
 from base_ops.worker.context import Context, JobOutput
 
@@ -35,7 +40,8 @@ def run(spec: SelectOptimalRetryStrategySpec, ctx: Context, clock: Clock) -> Job
     failure = spec.failure or _found(spec, ctx)
     now = clock.now()
     around = _around(spec, ctx, now)
-    decision = decide(failure, spec.policy, around, use_model=ctx.settings.models)
+    policy = spec.policy or policy_of(spec.source)
+    decision = decide(failure, policy, around, use_model=ctx.settings.models)
     step = StepResult(agent=AGENT, action=spec.action)
     step.observations = {"failure": failure.model_dump(mode="json"), "decision": decision.told()}
     step.findings = [_finding(spec.source, decision)]
@@ -44,7 +50,7 @@ def run(spec: SelectOptimalRetryStrategySpec, ctx: Context, clock: Clock) -> Job
     if decision.action == "cache":
         outputs = ctx.landing(spec.source).effective()
     if decision.action in ("dead_letter", "human"):
-        _give_up(spec, ctx, failure, decision, step, now)
+        _give_up(spec, ctx, failure, decision, step, now, policy.dead_letters)
     step.seconds = round(time.perf_counter() - began, 4)
     step.observations["analysis_s"] = step.seconds
     return JobOutput(steps=[step], outputs=outputs, lineage=Lineage(inputs=[spec.source]))
@@ -93,9 +99,10 @@ def _give_up(
     decision: Decision,
     step: StepResult,
     now: datetime,
+    policy: DeadLetterPolicy,
 ) -> None:
     """Into the queue; at its limits people are told, and nothing is thrown away."""
-    who, policy = ctx.identity, spec.policy.dead_letters
+    who = ctx.identity
     run = f"{who.dag_id}/{who.run_id}/{who.task_id}"
     queue = Queue(ctx.lake.store)
     letter = Letter(

@@ -6,21 +6,20 @@ from datetime import datetime
 
 from pydantic import JsonValue
 
-from base_ops.core.config import config_dir, sources_dir
+from base_ops.core.config import config_dir, source_ids
 from base_ops.core.protocol import Finding, StepResult
 from base_ops.data_ingestion.jobs.scheduler.now import moment
-from base_ops.data_ingestion.options.schedule_policies import FallbackSpec, load_schedules
+from base_ops.data_ingestion.options.agreements import load_policies
+from base_ops.data_ingestion.options.schedule_policies import CACHE, FallbackSpec, load_schedules
 from base_ops.data_ingestion.options.scheduler import DiscoverFallbackSourcesSpec, instant
 from base_ops.worker.context import Context, JobOutput
-
-CACHE = "cache"
 
 
 def discover_fallback_sources(spec: DiscoverFallbackSourcesSpec, ctx: Context, step: StepResult) -> JobOutput:
     """Observations: `fallbacks`, best first, each with quality, whether it is degraded, and why it is left out."""
     policy, now = spec.schedules or load_schedules(), moment(spec.as_of)
-    known = {path.stem for path in sources_dir(config_dir()).glob("*.yaml")}
-    given = sorted(policy.fallbacks.get(spec.source, ()), key=lambda item: -item.quality)
+    known = set(source_ids(config_dir()))
+    given = sorted(policy.fallbacks.get(spec.source, ()), key=lambda item: -item.quality) or _of_the_same_type(spec)
     offered: list[JsonValue] = []
     left_out: dict[str, JsonValue] = {}
     for item in given:
@@ -37,6 +36,11 @@ def discover_fallback_sources(spec: DiscoverFallbackSourcesSpec, ctx: Context, s
     else:
         step.events.append({"type": "fallback_activated", "subject": spec.source, "data": {"fallbacks": offered}})
     return JobOutput(steps=[step])
+
+
+def _of_the_same_type(spec: DiscoverFallbackSourcesSpec) -> list[FallbackSpec]:
+    """Where no fallback is declared: sources of the same type of data, none of them vouched for."""
+    return [FallbackSpec(source=name, quality=0.0) for name in load_policies().stand_ins(spec.source)]
 
 
 def _why_not(

@@ -27,9 +27,11 @@ class Opinion:
 def recognize(head: bytes) -> Opinion | None:
     """Ask the model; None where there is none to ask."""
     model = load_model(MODULE, MODEL, FEATURES)
-    if model.trees is None:
+    if model.fitted is None:
         return None
-    return Opinion(shares_of(model.trees.classes, model.trees.probabilities(features_of(head)).tolist()), model.origin)
+    return Opinion(
+        shares_of(model.fitted.classes, model.fitted.probabilities(features_of(head)).tolist()), model.origin
+    )
 
 
 def shares_of(classes: tuple[str, ...], probabilities: list[float]) -> dict[str, float]:

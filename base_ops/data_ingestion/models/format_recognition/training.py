@@ -8,17 +8,34 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from base_ops.core.settings import Settings
 from base_ops.data_ingestion.models.format_recognition.features import FEATURES, features_of
-from base_ops.data_ingestion.models.format_recognition.recognize import SAME_FORMAT, shares_of
+from base_ops.data_ingestion.models.format_recognition.recognize import MODEL, MODULE, SAME_FORMAT, shares_of
 from base_ops.data_ingestion.models.format_recognition.samples import CLASSES, Sample, samples
+from base_ops.data_ingestion.options.models import ModelTrainerSpec
+from base_ops.worker.models.champion import find_model, packaged_file, registered_name
+from base_ops.worker.models.learning import Learned
 from base_ops.worker.models.lightgbm import train_trees
 from base_ops.worker.models.trees import Trees
 
 _TREES = {"num_leaves": 8, "learning_rate": 0.25, "min_data_in_leaf": 8, "feature_fraction": 0.3, "max_bin": 63,
           "bagging_fraction": 0.8, "bagging_freq": 1, "lambda_l2": 1.0}  # fmt: skip
 _ROUNDS = 30
+TARGET = 0.95
 _HELD_OUT = 1_000_000
 """Added to the seed for the files that are measured on, which no training sees."""
+
+
+def learn(spec: ModelTrainerSpec, settings: Settings) -> Learned:
+    """For the trainer."""
+    trees, files = train(spec.seed, spec.samples_per_class), held_out(spec.seed, spec.test_samples_per_class)
+    scores = measure(trees, files)
+    now = find_model(settings, registered_name(MODULE, MODEL), packaged_file(MODULE, MODEL), FEATURES)
+    before = score(now.fitted, files).accuracy if now.fitted is not None else None
+    shares = {who: found.accuracy for who, found in scores.items()}
+    trees.about.update({f"accuracy_{who}": round(share, 4) for who, share in shares.items()})
+    by_format = {kind: scores["model"].right[kind] / n for kind, n in sorted(scores["model"].all.items())}
+    return Learned(trees.to_json(), trees.about, shares, before, now.origin, {"by_format": dict(by_format)})
 
 
 def train(seed: int, per_class: int) -> Trees:

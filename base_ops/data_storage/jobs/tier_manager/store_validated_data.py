@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pydantic import JsonValue
 
+from base_ops.core.errors import BadInput
 from base_ops.core.ids import commit_key
 from base_ops.core.protocol import ColumnLineage, Counts, DataRef, Finding, Lineage, StepResult
 from base_ops.data_storage.specs import TierManagerSpec
@@ -34,7 +35,14 @@ def store_validated_data(spec: TierManagerSpec, ctx: Context) -> JobOutput:
         "code_version": ctx.code_version,
         "run": ctx.identity.model_dump(mode="json", include={"dag_id", "run_id", "task_id"}),
     }
-    stored = tables.store_units(spec.dataset, units, rules, key, considered=ctx.considered, record=record)
+    try:
+        stored = tables.store_units(spec.dataset, units, rules, key, considered=ctx.considered, record=record)
+    except BadInput as error:
+        if error.code == "incompatible_schema":
+            data: dict[str, JsonValue] = {"changes": error.found}
+            event: dict[str, JsonValue] = {"type": "schema_breaking", "subject": spec.dataset, "data": data}
+            ctx.unfinished.append(StepResult(agent=AGENT, action=ACTION, events=[event]))
+        raise
     return _output(spec, ctx, tables, units, key, stored)
 
 
@@ -59,6 +67,11 @@ def _output(
         step.events.append(
             {"type": "data_stored", "subject": spec.dataset, "data": {**step.observations, "commit": key}}
         )
+    step.events += [
+        {"type": finding.code, "subject": spec.dataset, "data": dict(finding.data)}
+        for finding in step.findings
+        if finding.code == "schema_evolved"
+    ]
     names = sorted({unit.name for unit in units})
     columns = [ColumnLineage(column=c, inputs=[(name, c) for name in names]) for c in stored.schema if units]
     return JobOutput(
