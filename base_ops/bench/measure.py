@@ -38,6 +38,11 @@ class Comparison:
     limit: float | None
     ours_mb: float
     peer_mb: float
+    ours_cpu_s: float = 0.0
+    """User and system time of our process."""
+    rows: int | None = None
+    """Rows moved, where rows a second count; `floor` of them with two cores' work."""
+    floor: float | None = None
 
     @property
     def holds(self) -> bool | None:
@@ -75,6 +80,8 @@ def compare(
     limit: float | None,
     environment: dict[str, str] | None = None,
     clean: Path | None = None,
+    rows: int | None = None,
+    floor: float | None = None,
 ) -> Comparison:
     """Ours, peer, ours, peer, …; the first pair warms up and does not count."""
     pairs: list[tuple[Run, Run]] = []
@@ -96,6 +103,9 @@ def compare(
         limit=limit,
         ours_mb=max(o.peak_mb for o, _ in pairs),
         peer_mb=max(p.peak_mb for _, p in pairs),
+        ours_cpu_s=statistics.median(o.cpu_seconds for o, _ in pairs),
+        rows=rows,
+        floor=floor,
     )
 
 

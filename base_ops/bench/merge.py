@@ -22,6 +22,8 @@ SOURCES = ("s0", "s1", "s2")
 WIDE = ("v0", "v1", "v2", "v3", "v4", "v5", "q0", "q1", "sym", "note")
 NARROW = ("v0", "v1", "v2", "v3", "v4")
 CONFLICT_SHARE = 0.005
+ROWS_PER_MILLION = 217_392
+"""Rows per source for each million that the bench is asked for."""
 PER_FIELD = "merge, a rule per field"
 _COPY = "(format parquet, compression zstd, compression_level 1)"
 

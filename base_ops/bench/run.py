@@ -8,7 +8,8 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
-from base_ops.bench import convert, merge, parse
+from base_ops.bench import merge
+from base_ops.bench.figures import Figure, derived, figures
 from base_ops.bench.measure import Comparison
 from base_ops.cli.output import console, table
 
@@ -44,22 +45,20 @@ def run(*, rows: int, rounds: int, only: str | None, as_json: bool, folder: Path
         ),
         numbers=("ours s", "peer s", "ratio", "limit", "ours MB", "peer MB"),
     )
-    for c in done:
-        if c.name == merge.PER_FIELD:
-            records = 3 * (rows * 217_392 // 1_000_000)
-            console.print(
-                f"{c.name}: {records / c.ours_s / 1e6:.1f} M input rows/s, {c.ours_s / records * 1e3:.5f} ms a record, "
-                "limit 2 M rows/s"
-            )
-    if only is None or only in "startup":
-        console.print(
-            f"agent start-up (process start to first byte of work): {convert.startup_seconds(folder):.2f} s, "
-            "limit 0.60 s"
-        )
-    if only is None or only in "parse":
-        seconds, dags = parse.parse_seconds(folder, rounds)
-        console.print(f"parsing {dags} DAGs, over importing the operator base: {seconds:.2f} s, limit 0.50 s")
+    _print_figures([*derived(done, rows), *figures(folder, rounds, only)])
     return done
+
+
+def _print_figures(found: list[Figure]) -> None:
+    if found:
+        shown = (
+            (f.what, _short(f.value), f.unit, f"{'≥' if f.at_least else '≤'} {_short(f.limit)}", f.holds) for f in found
+        )
+        table("figures", ("what", "value", "unit", "limit", "holds"), shown, numbers=("value", "limit"))
+
+
+def _short(value: float) -> str:
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -74,13 +73,14 @@ class Suite:
 
 SUITES = (
     Suite("convert", "convert CSV to Parquet, convert + validate 10 rules + mask"),
-    Suite("merge", "merge, last write wins, all fields; merge, a rule per field", 217_392),
+    Suite("merge", "merge, last write wins, all fields; merge, a rule per field", merge.ROWS_PER_MILLION),
     Suite("ndjson", "convert NDJSON to Parquet, convert JSON document to Parquet", 217_392),
     Suite("avro", "convert Avro to Parquet", 434_783),
     Suite("fixed_width", "convert fixed-width to Parquet", 380_435),
     Suite("xml", "convert XML to Parquet", 41_305),
     Suite("xlsx", "convert XLSX to Parquet", 54_348),
     Suite("mt940", "convert MT940 to Parquet", 6_522),
+    Suite("sql", "rows from PostgreSQL into the lake (BENCH_POSTGRES=host:port)", 217_392),
 )
 """At the default of 9.2 million rows: CSV of 700 MB, merges of 3 x 2 million, other files of about 100 to 350 MB."""
 

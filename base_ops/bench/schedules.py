@@ -10,7 +10,6 @@ from datetime import UTC, date, datetime
 
 from base_ops.calendars.calendar import load_calendar
 from base_ops.calendars.recurrence import next_moment
-from base_ops.cli.output import table
 from base_ops.data_ingestion.options.schedules import TimeSchedule, parse_when
 
 LIMIT_S = 1.0
@@ -61,27 +60,3 @@ def forecast_seconds() -> tuple[float, float, float]:
     seconds = time.perf_counter() - began
     actual = load[-PER_WEEK:]
     return seconds, mape(actual, found.expected), mape(actual, last_week(known))
-
-
-def main() -> None:
-    cold, warm = next_runs_seconds()
-    seconds, error, rule = forecast_seconds()
-    table(
-        "schedules",
-        ("what", "s", "limit s", "holds"),
-        (
-            ("next run of 1000 schedules, cold", f"{cold:.3f}", f"{LIMIT_S:.1f}", cold <= LIMIT_S),
-            ("next run of 1000 schedules, warm", f"{warm:.3f}", f"{LIMIT_S:.1f}", warm <= LIMIT_S),
-            (
-                f"7-day forecast (MAPE {error:.1%}, rule {rule:.1%})",
-                f"{seconds:.3f}",
-                f"{LIMIT_S:.1f}",
-                seconds <= LIMIT_S,
-            ),
-        ),
-        numbers=("s", "limit s"),
-    )
-
-
-if __name__ == "__main__":
-    main()
