@@ -57,8 +57,9 @@ def connection_names(value: Any) -> set[str]:
     if isinstance(value, BaseModel):
         children: list[Any] = [getattr(value, name) for name in type(value).model_fields]
         found.update(v for name in ("connection", "key") if isinstance(v := getattr(value, name, None), str))
-    elif isinstance(value, Mapping):
+    elif isinstance(value, Mapping):  # a spec inside a spec, as it was written
         children = list(value.values())
+        found.update(v for name in ("connection", "key") if isinstance(v := value.get(name), str))
     elif isinstance(value, (list, tuple)):
         children = list(value)
     else:
