@@ -33,6 +33,7 @@ from base_ops.orchestration.run_agent import RUN_AGENT, run_agent_dag
 from base_ops.orchestration.workflows import module_tag
 
 log = logging.getLogger(__name__)
+_HIDE = ("data_security.masker", "data_security.encryption_manager")
 
 
 @dataclass(frozen=True)
@@ -267,11 +268,16 @@ def operator_class(agent: str | None) -> Any:
 
 
 def sensitive_columns(model: Pipeline) -> list[str]:
-    """Columns that some masker of the pipeline hides: no task shows them in its quarantine."""
-    specs: Iterable[Mapping[str, Any]] = (
-        spec for task in model.tasks.values() for agent, spec, _ in task.parts if agent == "data_security.masker"
-    )
-    return sorted({str(column) for spec in specs for column in spec.get("columns") or {}})
+    """Columns that some agent of the pipeline hides: no task shows them in its quarantine."""
+    specs = [spec for task in model.tasks.values() for agent, spec, _ in task.parts if agent in _HIDE]
+    named = [(spec.get("encrypt") or spec).get("columns") or () for spec in specs]
+    levels = [
+        spec.get("levels") or {}
+        for task in model.tasks.values()
+        for agent, spec, _ in task.parts
+        if agent == "data_security.classifier"
+    ]
+    return sorted({str(c) for columns in [*named, *levels] if not isinstance(columns, str) for c in columns})
 
 
 def _work(model: TaskModel, parts: list[dict[str, Any]]) -> dict[str, Any]:

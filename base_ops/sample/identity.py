@@ -26,6 +26,8 @@ class Issuer:
 
     client: str = "base-ops"
     secret: str = field(default_factory=lambda: secrets.token_urlsafe(32), repr=False)
+    given: list[str] = field(default_factory=list, repr=False)
+    """All tokens ever given out."""
     _good: set[str] = field(default_factory=set, repr=False)
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _key: Any = None
@@ -49,6 +51,7 @@ class Issuer:
             made = jwt.encode({**claims, "jti": made}, self._key, algorithm="ES256", headers={"kid": "sample"})
         with self._lock:
             self._good.add(made)
+            self.given.append(made)
         return made
 
     def knows(self, token: str) -> bool:
