@@ -71,7 +71,7 @@ LEVELS: tuple[Level, ...] = ("public", "internal", "confidential", "restricted")
 
 
 class ClassifierSpec(Spec):
-    """Find the columns that hold personal or financial identifiers, by pattern, checksum and name; never shows a value."""
+    """Find the columns that hold personal or financial identifiers, by pattern, checksum and name; shows no value."""
 
     action: Literal["classify_sensitive_data"] = "classify_sensitive_data"
     min_share: float = Field(0.01, gt=0, le=1)

@@ -1,4 +1,4 @@
-"""A listener for DAG runs: the metrics and events of whole workflows. Tasks' metrics come from their operators (publish.py)."""
+"""A listener for DAG runs: metrics and events of whole workflows. Tasks' metrics come from their operators."""
 
 from __future__ import annotations
 

@@ -6,7 +6,7 @@
       ...
     schedule: "@hourly"                   # cron, preset, null, {assets: [...], any: true}, or by market hours:
                                           # {market: XNYS, at: close+15m} … see data_ingestion/options/schedules.py
-    module: data_ingestion                # whose workflow it is: ingestion.workflow.started, .completed, .failed are told
+    module: data_ingestion                # whose workflow: ingestion.workflow.started, .completed, .failed are told
     run_timeout_s: 7200                   # a run that lasts longer fails
     start_date: 2024-01-01                # UTC
     catchup: false
@@ -41,7 +41,8 @@
         outlets: [event/data_source_failure]    # an event that other pipelines wait for (schedule: {events: [...]})
 
 `for_each` is `source` (`${source}` becomes the whole configuration, `${source.id}` a part of it), a list
-(`${item}`, `${item.key}`; `${sources}` is the list of all sources anywhere), or `{results_of: task}`: one instance per output of that task, known only at run time.
+(`${item}`, `${item.key}`), or `{results_of: task}`: one instance per output of that task, known only at run time.
+`${sources}` is the list of all sources, in any task.
 """
 
 from __future__ import annotations

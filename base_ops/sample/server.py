@@ -98,11 +98,11 @@ class SecureApi(ThreadingHTTPServer):
 
     def connection(self) -> dict[str, Any]:
         """How clients log in."""
-        extra = {"scheme": "https", "token_url": f"{self.url}/oauth/token", "ca_certificate": self.authority}
+        extra = {"token_url": f"{self.url}/oauth/token", "ca_certificate": self.authority}
         issuer = self.api.issuer
         return {
             "conn_type": "http",
-            "host": HOST,
+            "host": f"https://{HOST}",
             "port": self.server_address[1],
             "login": issuer.client,
             "password": issuer.secret,

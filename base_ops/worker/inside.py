@@ -1,4 +1,4 @@
-"""Work inside work: a job that has other agents work on what it holds, in its own process and under its own identity."""
+"""Work inside work: a job has other agents work on what it holds, in its own process, under its own identity."""
 
 from __future__ import annotations
 

@@ -172,7 +172,9 @@ def test_every_row_once_whatever_the_source_does(tmp_path: Path, capfd: pytest.C
             no_secret_in(home, [captured.out, captured.err, *workflow.told], secrets, seed)
             seen.update(api.faults.counted)
     with capfd.disabled():
-        print(f"\n{RUNS} runs from seed {first}: {dict(seen)}; runs of the workflow needed: {dict(sorted(needed.items()))}")
+        print(
+            f"\n{RUNS} runs from seed {first}: {dict(seen)}; runs of the workflow needed: {dict(sorted(needed.items()))}"
+        )
     assert set(seen) == set(FAULTS)
 
 

@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import polars as pl
 import pytest
 from e2e_kit import ROOT, current, results
 
 from base_ops import sample
-from base_ops.core.protocol import Result
+from base_ops.core.protocol import DataRef, Result
 from base_ops.data_security.jobs.encryption_manager.cipher import Cipher
 from base_ops.sample import market, ticks
 from base_ops.state import StateStore
+from base_ops.worker.lake import Store
+from base_ops.worker.lake.tables import Rules, Tables
 
 pytestmark = pytest.mark.slow
 
@@ -68,6 +72,17 @@ def workflows(run_dag: Callable[..., Any], base_home: Path) -> Iterator[Workflow
     sample.stop(base_home)
 
 
+def another_table(home: Path, dataset: str) -> Path:
+    """A table of this name with another key; nothing of the pipeline's can be stored in it."""
+    folder = home / "lake" / "staging" / "other"
+    folder.mkdir(parents=True)
+    pl.DataFrame({"id": [1]}).write_parquet(folder / "part.parquet")
+    store = Store(str(home / "lake"))
+    unit = DataRef(id="1", kind="staging", uri=store.uri("staging/other/part.parquet"), name=dataset, slice="other")
+    Tables(store).store_units(dataset, [unit], Rules(("id",)), "somebody-elses")
+    return home / "lake" / "tables" / dataset
+
+
 def test_the_standard_one_on_a_bad_day(workflows: Workflows) -> None:
     found = workflows.run("base_standard_ingestion_workflow", priority="high", sla_deadline="2099-01-01T00:00:00Z")
     quotes = {(r["symbol"], r["date"], r["updated_at"]) for r in market.api_quotes()}
@@ -75,7 +90,9 @@ def test_the_standard_one_on_a_bad_day(workflows: Workflows) -> None:
     assert {(r["symbol"], str(r["date"]), r["updated_at"].isoformat().replace("+00:00", "Z")) for r in rows} == quotes
     assert len(rows) == len(quotes)
     (collect,) = found["collect_data_from_source"]
-    assert collect.steps[0].observations["retries"] == 2  # 429, a cut body; the 503 met the connector, the revoked token is no retry
+    assert (
+        collect.steps[0].observations["retries"] == 2
+    )  # 429, a cut body; the 503 met the connector, the revoked token is no retry
     (validate,) = found["validate_data_quality"]
     assert {q.rule for q in validate.quarantine} == {"presence_symbol", "range_close", "unique_symbol_date_updated_at"}
     assert "unpublish" not in found and "restore_cursor" not in found
@@ -106,10 +123,8 @@ def test_the_secure_one_stores_cipher_text(workflows: Workflows) -> None:
 
 
 def test_a_run_that_fails_late_leaves_nothing(workflows: Workflows) -> None:
-    """Nothing can be stored, for good: what was landed is withdrawn, and the next run asks for it again."""
-    tables = workflows.lake / "tables"
-    tables.parent.mkdir(parents=True)
-    tables.write_text("in the way")
+    """The table is another one than the pipeline thinks: what was landed is withdrawn, and asked for again."""
+    other = another_table(workflows.home, "vendor_quotes")
     failed = workflows.attempt("base_standard_ingestion_workflow")
     states = workflows.states(failed)
     assert (str(failed.state), states["store_validated_data"]) == ("failed", "failed"), states
@@ -118,7 +133,7 @@ def test_a_run_that_fails_late_leaves_nothing(workflows: Workflows) -> None:
     assert restored.steps[0].observations["withdrawn"] == [1] and restored.cursor_after is None
     told = {event["type"] for event in workflows.events() if event["subject"] == "base_standard_ingestion_workflow"}
     assert told == {"ingestion.workflow.started", "ingestion.workflow.failed"}
-    tables.unlink()
+    shutil.rmtree(other)
     (collect,) = workflows.run("base_standard_ingestion_workflow")["collect_data_from_source"]
     assert (collect.cursor_before, collect.steps[0].observations["objects_new"]) == (None, 8)
     assert len(current(workflows.lake, "vendor_quotes")) == len({tuple(r.items()) for r in market.api_quotes()})
@@ -165,7 +180,6 @@ def test_others_stand_in_for_a_source_that_is_gone(workflows: Workflows) -> None
 
 def test_a_dead_letter_is_fetched_again(workflows: Workflows) -> None:
     from base_ops.data_ingestion.jobs.fetch_retry.queue import Letter, Queue, letter_id
-    from base_ops.worker.lake import Store
 
     queue = Queue(Store(str(workflows.lake)))
     for source in ("sample_drop", "somebody_elses"):

@@ -32,6 +32,9 @@ from base_ops.worker.failpoints import failpoint
 from base_ops.worker.lake.landing import DeadLetters, History, LandedObject, Landing, LandingEntry
 
 AGENT = "data_ingestion.collector"
+DEAD_LETTERS = "ingestion.dlq"
+"""Topic of the events that tell of messages and fetches set aside."""
+_LOUD = {"dead_letters_many": "dead_letter_queue_long", "dead_letters_full": "dead_letter_queue_full"}
 _RACES = 20
 _NOT_A_NAME = re.compile(r"[^A-Za-z0-9_.\-]+|\.\.+")
 
@@ -267,7 +270,12 @@ def _account(
     if basket.dead_letters:
         dead = {"messages": sum(d.messages for d in basket.dead_letters), "waiting": after.dead_messages}
         counts |= {"dead_letters": dead["messages"], "dead_letters_waiting": dead["waiting"]}
-        events.append(event("dead_lettered", source, dict(dead)))
+        events.append(event("dead_lettered", DEAD_LETTERS, {"source": source, **dead}))
+    events += [
+        event(_LOUD[f.code], DEAD_LETTERS, {"source": source, "waiting": f.data.get("waiting")})
+        for f in findings
+        if f.code in _LOUD
+    ]
     if not new:
         findings.append(Finding(code="nothing_new", message=f"{source} has nothing that was not landed before"))
     if twins:

@@ -88,7 +88,8 @@ class Loop:
         self.output.cursor_after = part.cursor_after
         self.output.considered |= part.considered
         landed, steps = time.monotonic(), list(part.steps)
-        self.idle = 0 if part.outputs else self.idle + 1
+        brought = part.outputs or steps[0].observations.get("dead_letters")
+        self.idle = 0 if brought else self.idle + 1
         if part.outputs:
             failpoint("stream.landed")
             before: Result = result_of(self.ctx, part)

@@ -1,4 +1,4 @@
-"""encryption_manager.validate_security_requirements: whether a source's declaration is safe enough, before it is asked."""
+"""encryption_manager.validate_security_requirements: whether a source's declaration is safe enough."""
 
 from __future__ import annotations
 

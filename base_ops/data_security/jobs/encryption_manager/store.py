@@ -1,4 +1,4 @@
-"""encryption_manager.store_with_encryption: what is sensitive is encrypted, then stored; the table never sees it plain."""
+"""encryption_manager.store_with_encryption: encrypted first, then stored; the table never sees it plain."""
 
 from __future__ import annotations
 

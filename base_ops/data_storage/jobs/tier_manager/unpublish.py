@@ -11,7 +11,7 @@ AGENT = "data_storage.tier_manager"
 
 
 def unpublish(spec: UnpublishSpec, ctx: Context) -> JobOutput:
-    """Observations: the commits taken back and the table's version. Commits that others built on stay, with a finding."""
+    """Observations: the commits taken back, the table's version. What others built on stays, with a finding."""
     who = ctx.identity
     mine = {"dag_id": who.dag_id, "run_id": who.run_id}
     done = Tables(ctx.lake.store).take_back(
