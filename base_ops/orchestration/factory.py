@@ -301,7 +301,7 @@ def _schedule(pipeline: LoadedPipeline) -> Any:
             timetable = ScheduleTimetable(schedule.model_copy(update={"events": ()}))
             if not schedule.events:
                 return timetable
-            return AssetOrTimeSchedule(timetable=timetable, assets=_any_of(schedule.events))
+            return AssetOrTimeSchedule(timetable=timetable, assets=_any_of(schedule.events))  # type: ignore[arg-type]
         except ConfigError as error:
             raise pipeline.fault(error.what, "schedule", code=error.code, todo=error.todo) from None
     return schedule

@@ -17,6 +17,7 @@ from base_ops.core.yamlio import YamlDocument, load_yaml
 from base_ops.data_ingestion.options.schedules import DependencySchedule, NamedSchedule, TimeSchedule, resolved
 from base_ops.orchestration.pipeline import Pipeline, ResultsOf, TaskModel
 
+_FOR_EACH = "give the task for_each: source (for ${source}) or a list (for ${item})"
 ANY_PLACEHOLDER = re.compile(r"\$\{([^}]*)\}")
 
 
@@ -138,7 +139,7 @@ class LoadedPipeline:
                     f"${{{name}}} means nothing here. {known}".strip(),
                     *here,
                     code="unknown_placeholder",
-                    todo="give the task for_each: source (for ${source}) or a list (for ${item})" if not known else "",
+                    todo="" if known and name not in ("source", "item") else _FOR_EACH,
                 )
             value = value[key]
         return value

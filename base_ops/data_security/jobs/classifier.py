@@ -13,6 +13,7 @@ from typing import Any
 
 import polars as pl
 
+from base_ops.core.errors import ConfigError
 from base_ops.core.protocol import Finding, StepResult
 from base_ops.data_security.specs import LEVELS, ClassifierSpec, Level
 from base_ops.worker.engine.plan import POINTER, Observation, Plan
@@ -108,8 +109,19 @@ def step(spec: ClassifierSpec, _ctx: Any) -> Classify:
 
 
 def sensitive_columns(results: list[Any]) -> list[str]:
-    """Columns that classifiers of earlier work took for confidential or more."""
+    """Columns that classifiers of earlier work took for confidential or more.
+
+    Raises:
+        ConfigError: nothing was classified, so nobody can say what is sensitive.
+    """
     levels = [step.observations.get("levels") or {} for r in results for step in r.steps if step.agent == AGENT]
+    if not levels:
+        raise ConfigError(
+            "No classifier has looked at the data",
+            code="not_classified",
+            where="spec.columns",
+            expected="a data_security.classifier in the tasks before, or the names of the columns",
+        )
     return sorted({name for found in levels for name, level in found.items() if LEVELS.index(level) >= 2})
 
 

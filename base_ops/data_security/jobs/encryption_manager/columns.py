@@ -57,7 +57,7 @@ class Columns:
 
 
 def step(spec: EncryptSpec | DecryptSpec, ctx: Any) -> Columns:
-    """Raises ConfigError where the key is missing or weak, or nothing was classified."""
+    """Raises ConfigError where the key is missing or weak, or no classifier has looked."""
     columns = spec.columns
     if columns == "classified":
         from base_ops.data_security.jobs.classifier import sensitive_columns
