@@ -39,8 +39,8 @@ format: setup ## let ruff put the code in form
 bench: setup ## compare with DuckDB and polars, side by side
 	@$(BIN)/base-ops bench
 
-chaos: setup ## kill every agent at 200 random moments
-	@CHAOS_KILLS=200 $(BIN)/python -m pytest -q -m slow tests/chaos
+chaos: setup ## kill every agent at 200 random moments, and 500 runs against a source that fails at random
+	@CHAOS_KILLS=200 CHAOS_FAULT_RUNS=500 $(BIN)/python -m pytest -q -m slow tests/chaos
 
 ui: setup ## Airflow with the DAGs loaded; Ctrl-C stops everything
 	@$(BIN)/python -m base_ops.cli.ui

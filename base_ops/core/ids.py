@@ -32,6 +32,7 @@ MODULES = (
 
 _AGENT = re.compile(r"[a-z][a-z0-9_]*\.[a-z][a-z0-9_]*")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.\-]{0,127}")
+_UNSAFE = re.compile(r"[^A-Za-z0-9_.\-]")
 
 
 @dataclass(frozen=True, order=True)
@@ -72,6 +73,12 @@ def check_name(name: str, kind: str) -> str:
             expected="letters, digits, '_', '-' and '.', starting with a letter or digit, at most 128",
         )
     return name
+
+
+def path_segment(text: str) -> str:
+    """Run ids hold ':' and '+': replace what is not safe in a path, and never leave the folder."""
+    safe = _UNSAFE.sub("_", text)
+    return safe if safe.strip(".") else "_" + safe
 
 
 def uuid7() -> str:

@@ -57,8 +57,9 @@ def connection_names(value: Any) -> set[str]:
     if isinstance(value, BaseModel):
         children: list[Any] = [getattr(value, name) for name in type(value).model_fields]
         found.update(v for name in ("connection", "key") if isinstance(v := getattr(value, name, None), str))
-    elif isinstance(value, Mapping):
+    elif isinstance(value, Mapping):  # a spec inside a spec, as it was written
         children = list(value.values())
+        found.update(v for name in ("connection", "key") if isinstance(v := value.get(name), str))
     elif isinstance(value, (list, tuple)):
         children = list(value)
     else:
@@ -114,7 +115,17 @@ def check(kind: Any, raw: Any, name: str, *, rendered: bool = True, noun: str = 
         faults = [e for e in error.errors() if rendered or not _waits_for_rendering(e, raw)]
         if not faults:
             return None
-        raise _config_error(name, kind, faults, noun) from None
+        raise _config_error(name, _without_tag(kind, faults), faults, noun) from None
+
+
+def _without_tag(kind: Any, faults: list[Any]) -> Any:
+    """The spec that the action chose; its tag, which pydantic puts before every path, is no key of the document."""
+    chosen = action_specs(kind).get(faults[0]["loc"][0]) if hasattr(kind, "__metadata__") and faults[0]["loc"] else None
+    if chosen is None:
+        return kind
+    for fault in faults:
+        fault["loc"] = fault["loc"][1:]
+    return chosen
 
 
 def action_specs(kind: Any) -> dict[str, type[Spec]]:

@@ -147,7 +147,8 @@ Rule = Annotated[
 class ValidatorSpec(Spec):
     """Judge every record by rules; set the broken ones aside with their reasons."""
 
-    action: Literal["validate_data_quality"] = "validate_data_quality"
+    action: Literal["validate_data_quality", "validate_bulk_data", "validate_streaming_data"] = "validate_data_quality"
+    """Names of the same work in the standard, the bulk and the stream workflow."""
     rules: tuple[Rule, ...] = ()
     """The rules; each is computed once per row."""
     suite: str | dict[str, Any] | None = None

@@ -18,19 +18,22 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from airflow.sdk import DAG, Asset, AssetAll, AssetAny, Param, TaskGroup, get_parsing_context
+from airflow.sdk import DAG, Asset, AssetAll, AssetAny, AssetOrTimeSchedule, Param, TaskGroup, get_parsing_context
 
 from base_ops.core.errors import BaseOpsError, ConfigError
 from base_ops.core.ids import AgentId
 from base_ops.core.settings import load_settings
 from base_ops.data_ingestion.options.schedules import DependencySchedule, EventSchedule, TimeSchedule
 from base_ops.orchestration import dependencies
+from base_ops.orchestration.compensation import compensating, wire
 from base_ops.orchestration.loading import LoadedPipeline, before, load_pipeline
 from base_ops.orchestration.operator import AgentOperator
 from base_ops.orchestration.pipeline import AssetSchedule, Pipeline, ResultsOf, RunOptions, TaskModel
 from base_ops.orchestration.run_agent import RUN_AGENT, run_agent_dag
+from base_ops.orchestration.workflows import module_tag
 
 log = logging.getLogger(__name__)
+_HIDE = ("data_security.masker", "data_security.encryption_manager")
 
 
 @dataclass(frozen=True)
@@ -134,7 +137,8 @@ def build_dag(pipeline: LoadedPipeline, *, awaited: bool = False) -> DAG:
         schedule=_schedule(pipeline),
         start_date=model.start_date,
         catchup=model.catchup,
-        tags=set(model.tags),
+        tags=set(model.tags) | ({module_tag(model.module)} if model.module else set()),
+        dagrun_timeout=_seconds(model.run_timeout_s),
         max_active_runs=model.max_active_runs,
         default_args={
             "owner": model.owner,
@@ -188,6 +192,9 @@ class _Builder:
                 tasks[other] >> tasks[name]
         for other, listing in self.listings:
             tasks[other] >> listing
+        undoing = {name: tasks.pop(name) for name, model in self.pipeline.model.tasks.items() if model.compensates}
+        if undoing:
+            wire(list(tasks.values()), list(undoing.values()))
         if self.pipeline.model.setup:
             from base_ops.orchestration.sample import wrap_in_sample
 
@@ -198,6 +205,8 @@ class _Builder:
         instances = self.pipeline.instances(name)
         parts = self.pipeline.parts(name) if instances is None else []
         operator = operator_class(None if model.fuse else str(model.agent))
+        if model.compensates:
+            operator = compensating(operator, self.pipeline.behind(model.compensates))
         if isinstance(model.for_each, ResultsOf):
             return self._mapped_at_run_time(name, model, operator, {**arguments, **_work(model, parts)})
         if instances is None:
@@ -259,11 +268,16 @@ def operator_class(agent: str | None) -> Any:
 
 
 def sensitive_columns(model: Pipeline) -> list[str]:
-    """Columns that some masker of the pipeline hides: no task shows them in its quarantine."""
-    specs: Iterable[Mapping[str, Any]] = (
-        spec for task in model.tasks.values() for agent, spec, _ in task.parts if agent == "data_security.masker"
-    )
-    return sorted({str(column) for spec in specs for column in spec.get("columns") or {}})
+    """Columns that some agent of the pipeline hides: no task shows them in its quarantine."""
+    specs = [spec for task in model.tasks.values() for agent, spec, _ in task.parts if agent in _HIDE]
+    named = [(spec.get("encrypt") or spec).get("columns") or () for spec in specs]
+    levels = [
+        spec.get("levels") or {}
+        for task in model.tasks.values()
+        for agent, spec, _ in task.parts
+        if agent == "data_security.classifier"
+    ]
+    return sorted({str(c) for columns in [*named, *levels] if not isinstance(columns, str) for c in columns})
 
 
 def _work(model: TaskModel, parts: list[dict[str, Any]]) -> dict[str, Any]:
@@ -277,17 +291,24 @@ def _schedule(pipeline: LoadedPipeline) -> Any:
         assets = [dataset_asset(name) for name in schedule.assets]
         return AssetAny(*assets) if schedule.any else AssetAll(*assets)
     if isinstance(schedule, EventSchedule):
-        return AssetAny(*(dependencies.event_asset(event) for event in schedule.events))
+        return _any_of(schedule.events)
     if isinstance(schedule, DependencySchedule):
         return AssetAll(*(dependencies.done_asset(dag_id) for dag_id in schedule.after))
     if isinstance(schedule, TimeSchedule):
         from base_ops.orchestration.timetables import ScheduleTimetable
 
         try:
-            return ScheduleTimetable(schedule)
+            timetable = ScheduleTimetable(schedule.model_copy(update={"events": ()}))
+            if not schedule.events:
+                return timetable
+            return AssetOrTimeSchedule(timetable=timetable, assets=_any_of(schedule.events))  # type: ignore[arg-type]
         except ConfigError as error:
             raise pipeline.fault(error.what, "schedule", code=error.code, todo=error.todo) from None
     return schedule
+
+
+def _any_of(events: Iterable[str]) -> AssetAny:
+    return AssetAny(*(dependencies.event_asset(event) for event in events))
 
 
 def _param(schema: Any) -> Param:

@@ -5,16 +5,14 @@ A local lake needs nothing; a remote one needs fsspec with the protocol's librar
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
 from base_ops.core.errors import Transient, missing_extra
+from base_ops.core.ids import path_segment
 from base_ops.core.protocol import Identity, Request, Result
-
-_UNSAFE = re.compile(r"[^A-Za-z0-9_.\-]")
 
 
 def attempt_folder(lake_url: str, identity: Identity) -> str:
@@ -24,12 +22,6 @@ def attempt_folder(lake_url: str, identity: Identity) -> str:
         parts.append(str(identity.map_index))
     parts.append(f"{identity.try_number}-{identity.attempt}")
     return "/".join([lake_url.rstrip("/"), "runs", *(path_segment(part) for part in parts)])
-
-
-def path_segment(text: str) -> str:
-    """Run ids hold ':' and '+': replace what is not safe in a path, and never leave the folder."""
-    safe = _UNSAFE.sub("_", text)
-    return safe if safe.strip(".") else "_" + safe
 
 
 def is_local(url: str) -> bool:

@@ -1,10 +1,12 @@
-"""A listener for DAG runs: the metrics of whole workflows. Tasks' metrics come from their operators (publish.py)."""
+"""A listener for DAG runs: metrics and events of whole workflows. Tasks' metrics come from their operators."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 from airflow.listeners import hookimpl
+
+from base_ops.orchestration.workflows import params_of, tell
 
 if TYPE_CHECKING:
     from airflow.models.dagrun import DagRun
@@ -14,6 +16,7 @@ if TYPE_CHECKING:
 def on_dag_run_running(dag_run: DagRun, msg: str) -> None:
     """Measure how many runs there are when one starts."""
     measure_runs()
+    tell(dag_run, "started")
 
 
 @hookimpl
@@ -21,6 +24,7 @@ def on_dag_run_success(dag_run: DagRun, msg: str) -> None:
     """Count a run that succeeded."""
     _count(dag_run, "success")
     measure_runs()
+    tell(dag_run, "completed")
 
 
 @hookimpl
@@ -28,6 +32,7 @@ def on_dag_run_failed(dag_run: DagRun, msg: str) -> None:
     """Count a run that failed."""
     _count(dag_run, "failed")
     measure_runs()
+    tell(dag_run, "failed")
 
 
 def _count(dag_run: DagRun, status: str) -> None:
@@ -35,7 +40,7 @@ def _count(dag_run: DagRun, status: str) -> None:
     from airflow.utils.session import create_session
 
     about = {"workflow_type": dag_run.dag_id}
-    priority = str((dag_run.conf or {}).get("priority", "normal"))
+    priority = str(params_of(dag_run).get("priority", "normal"))
     stats.incr("workflows_executed_total", tags={**about, "status": status, "priority": priority})
     if dag_run.start_date and dag_run.end_date:
         tags = {**about, "status": status}

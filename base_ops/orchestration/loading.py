@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -17,6 +17,7 @@ from base_ops.core.yamlio import YamlDocument, load_yaml
 from base_ops.data_ingestion.options.schedules import DependencySchedule, NamedSchedule, TimeSchedule, resolved
 from base_ops.orchestration.pipeline import Pipeline, ResultsOf, TaskModel
 
+_FOR_EACH = "give the task for_each: source (for ${source}) or a list (for ${item})"
 ANY_PLACEHOLDER = re.compile(r"\$\{([^}]*)\}")
 
 
@@ -88,12 +89,20 @@ class LoadedPipeline:
             return None
         return [(item, self.parts(name, scope)) for item, scope in scopes]
 
+    def behind(self, names: Iterable[str]) -> frozenset[str]:
+        """All tasks that come after one of these, however late, but for those that compensate."""
+        tasks = {name: task for name, task in self.model.tasks.items() if not task.compensates}
+        found = set(names)
+        while more := {name for name, task in tasks.items() if name not in found and found & set(before(task))}:
+            found |= more
+        return frozenset(found - set(names))
+
     def parts(self, name: str, scope: Mapping[str, Any] | None = None) -> list[dict[str, Any]]:
         """The steps of a task with its placeholders filled in, each spec checked for its agent."""
         filled = []
         for agent, spec, path in self.model.tasks[name].parts:
             here = ("tasks", name, *path)
-            body = self._fill(spec, scope or {}, here)
+            body = self._fill(spec, {"sources": self.sources, **(scope or {})}, here)
             self._check_spec(agent, body, here)
             filled.append({"agent": agent, "spec": body})
         return filled
@@ -130,7 +139,7 @@ class LoadedPipeline:
                     f"${{{name}}} means nothing here. {known}".strip(),
                     *here,
                     code="unknown_placeholder",
-                    todo="give the task for_each: source (for ${source}) or a list (for ${item})" if not known else "",
+                    todo="" if known and name not in ("source", "item") else _FOR_EACH,
                 )
             value = value[key]
         return value
@@ -186,7 +195,28 @@ def _check_wiring(loaded: LoadedPipeline) -> None:
                     *("tasks", name, key),
                     code="unknown_task",
                 )
+        _check_compensation(loaded, name, task)
     _check_cycle(loaded)
+
+
+def _check_compensation(loaded: LoadedPipeline, name: str, task: TaskModel) -> None:
+    tasks = loaded.model.tasks
+    regular = {other for other, model in tasks.items() if not model.compensates}
+    for other in task.compensates:
+        if other not in regular:
+            raise loaded.fault(
+                f"{name!r} compensates {other!r}, which is no task to undo. {did_you_mean(other, regular)}",
+                *("tasks", name, "compensates"),
+                code="unknown_task",
+            )
+    for other in before(task):
+        if (other in regular) == bool(task.compensates):
+            what = "orders compensating tasks among themselves" if task.compensates else "names a compensating task"
+            raise loaded.fault(
+                f"{name!r} comes after {other!r}: `after` {what}; such tasks come behind all others anyway",
+                *("tasks", name, "after"),
+                code="bad_compensation",
+            )
 
 
 def _check_cycle(loaded: LoadedPipeline) -> None:

@@ -6,6 +6,8 @@
       ...
     schedule: "@hourly"                   # cron, preset, null, {assets: [...], any: true}, or by market hours:
                                           # {market: XNYS, at: close+15m} … see data_ingestion/options/schedules.py
+    module: data_ingestion                # whose workflow: ingestion.workflow.started, .completed, .failed are told
+    run_timeout_s: 7200                   # a run that lasts longer fails
     start_date: 2024-01-01                # UTC
     catchup: false
     owner: market-data
@@ -32,20 +34,27 @@
         agent: data_storage.tier_manager
         spec: {...}
         outlets: [fx_quotes]              # publishes the Asset base://fx_quotes
+      unpublish:
+        compensates: store                # only where a task behind `store` has failed for good, and after all others
+        agent: data_storage.tier_manager
+        spec: {action: unpublish, dataset: fx_quotes}
+        outlets: [event/data_source_failure]    # an event that other pipelines wait for (schedule: {events: [...]})
 
 `for_each` is `source` (`${source}` becomes the whole configuration, `${source.id}` a part of it), a list
 (`${item}`, `${item.key}`), or `{results_of: task}`: one instance per output of that task, known only at run time.
+`${sources}` is the list of all sources, in any task.
 """
 
 from __future__ import annotations
 
 from datetime import UTC, date, datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from airflow.sdk import TriggerRule
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from base_ops.core.errors import did_you_mean
+from base_ops.core.ids import MODULES
 from base_ops.core.spec import Spec
 from base_ops.data_ingestion.options.schedules import NamedSchedule, When, parse_when
 
@@ -128,6 +137,9 @@ class TaskModel(RunOptions):
     """Task group in the graph."""
     doc: str = ""
     """Markdown shown with the task."""
+    compensates: Names = ()
+    """Tasks whose effects this one undoes: it runs only where a task behind them has failed for good, once all others
+    are over, and has no say in how the run ends; `after` orders compensating tasks among themselves."""
 
     @model_validator(mode="after")
     def _one_kind_of_work(self) -> TaskModel:
@@ -135,6 +147,10 @@ class TaskModel(RunOptions):
             raise ValueError("a task has exactly one of: agent, fuse")
         if self.fuse is not None and self.spec is not None:
             raise ValueError("a fused task has its specs inside fuse")
+        if self.compensates and (
+            self.trigger_rule is not TriggerRule.ALL_SUCCESS or isinstance(self.for_each, ResultsOf)
+        ):
+            raise ValueError("compensates says when the task runs: it goes with neither trigger_rule nor results_of")
         return self
 
     @property
@@ -173,6 +189,10 @@ class Pipeline(Spec):
     owner: str = "base-platform"
     tags: Names = ()
     max_active_runs: int = Field(1, ge=1)
+    run_timeout_s: float | None = Field(None, gt=0)
+    """A run that lasts longer fails, seconds."""
+    module: Literal[MODULES] | None = None  # type: ignore[valid-type]
+    """Whose workflow this is: events <module>.workflow.started, .completed and .failed are told of its runs."""
     default_args: RunOptions = RunOptions()
     params: dict[str, Any] = Field(default_factory=dict)
     sources: tuple[str | dict[str, Any], ...] = ()

@@ -8,12 +8,12 @@ from airflow.sdk import setup, teardown
 
 
 def start_sample() -> dict[str, str]:
-    """Start the sample server; hands on its URL and the folder of both vendors' files."""
+    """Start the sample server; hands on its URLs and the folder of both vendors' files."""
     from base_ops import sample
     from base_ops.core.settings import load_settings
 
     server = sample.start(load_settings().home.absolute())
-    return {"url": server.url, "folder": str(server.folder)}
+    return {"url": server.url, "secure_url": server.secure_url, "folder": str(server.folder)}
 
 
 def stop_sample() -> None:

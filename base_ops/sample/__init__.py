@@ -5,7 +5,8 @@
     sample.correct(home)    # later, both vendors send corrections
     sample.stop(home)
 
-Standard library only.
+Beside the vendors' good day there is a bad one (faults.py), a stream (ticks.py) and a folder for bulk loads with a late
+file. Standard library only, but for TLS and signed tokens.
 """
 
 from base_ops.sample.control import SampleServer, correct, start, stop

@@ -4,10 +4,17 @@
 
 As real ones do, it asks a client to slow down once: the fourth request for quotes gets 429 with `Retry-After: 1`.
 It runs by itself (`python -m base_ops.sample <home>`), and ends when nobody asked for 15 minutes.
+
+    POST /oauth/token   client credentials for an access token; GET /oauth/keys: what checks its signature
+    GET /v2/quotes      the same quotes for such a token, on a bad day: see faults.py
+    GET /v2/trades      trades as server-sent events for such a token: see ticks.py
+
+The same API also answers over TLS 1.3 at an address of its own, where the libraries for it are installed.
 """
 
 from __future__ import annotations
 
+import base64
 import fcntl
 import hmac
 import json
@@ -15,13 +22,18 @@ import os
 import secrets
 import signal
 import sys
+import threading
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any, cast
 from urllib.parse import parse_qs, urlsplit
 
-from base_ops.sample import market
+from base_ops.sample import market, ticks
+from base_ops.sample.faults import Faults
+from base_ops.sample.identity import Issuer, tls
 
+HOST = "127.0.0.1"
 PAGE_ROWS = 100
 IDLE_S = 15 * 60
 CORRECTED = "corrected"
@@ -33,57 +45,160 @@ class Api(ThreadingHTTPServer):
 
     daemon_threads = True
 
-    def __init__(self, folder: Path) -> None:
-        super().__init__(("127.0.0.1", 0), Handler)
+    def __init__(self, folder: Path, faults: Faults | None = None) -> None:
+        super().__init__((HOST, 0), Handler)
         self.folder = folder
         self.token = secrets.token_urlsafe(24)
+        self.issuer = Issuer()
+        self.faults = faults or Faults()
         self.asked = 0
         self.last_asked = time.monotonic()
         self.timeout = 1.0
+
+    @property
+    def url(self) -> str:
+        return f"http://{HOST}:{self.server_address[1]}"
 
     def serve(self) -> None:
         """Until idle."""
         while time.monotonic() - self.last_asked < IDLE_S:
             self.handle_request()
 
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Quiet: clients hang up, and some are meant to."""
+
+    def connections(self) -> dict[str, dict[str, Any]]:
+        """How clients log in, by the name of the connection."""
+        port = self.server_address[1]
+        shared = {"conn_type": "http", "host": HOST, "port": port}
+        extra = {"scheme": "http", "token_url": f"{self.url}/oauth/token"}
+        return {
+            "sample_api": {**shared, "password": self.token, "extra": {"scheme": "http"}},
+            "sample_v2": {**shared, "login": self.issuer.client, "password": self.issuer.secret, "extra": extra},
+        }
+
+
+class SecureApi(ThreadingHTTPServer):
+    """The same API behind TLS, at an address of its own."""
+
+    daemon_threads = True
+
+    def __init__(self, api: Api, context: Any, authority: str) -> None:
+        super().__init__((HOST, 0), Handler)
+        self.socket = context.wrap_socket(self.socket, server_side=True, do_handshake_on_connect=False)
+        self.api = api
+        self.authority = authority
+
+    @property
+    def url(self) -> str:
+        return f"https://{HOST}:{self.server_address[1]}"
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Quiet: a client that only looks at the certificate is none."""
+
+    def connection(self) -> dict[str, Any]:
+        """How clients log in."""
+        extra = {"token_url": f"{self.url}/oauth/token", "ca_certificate": self.authority}
+        issuer = self.api.issuer
+        return {
+            "conn_type": "http",
+            "host": f"https://{HOST}",
+            "port": self.server_address[1],
+            "login": issuer.client,
+            "password": issuer.secret,
+            "extra": extra,
+        }
+
 
 class Handler(BaseHTTPRequestHandler):
-    server: Api
     protocol_version = "HTTP/1.1"
     timeout = 30
 
+    @property
+    def api(self) -> Api:
+        """What both addresses share."""
+        return cast(Api, getattr(self.server, "api", self.server))
+
+    def do_POST(self) -> None:
+        self.api.last_asked = time.monotonic()
+        self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        issuer = self.api.issuer
+        login = base64.b64encode(f"{issuer.client}:{issuer.secret}".encode()).decode()
+        if self.path != "/oauth/token" or not hmac.compare_digest(
+            self.headers.get("Authorization", ""), f"Basic {login}"
+        ):
+            return self.answer(401, b'{"error": "invalid_client"}')
+        token = {"access_token": issuer.token(), "token_type": "Bearer", "expires_in": 3600}
+        return self.answer(200, json.dumps(token).encode())
+
     def do_GET(self) -> None:
         url = urlsplit(self.path)
-        self.server.last_asked = time.monotonic()
+        self.api.last_asked = time.monotonic()
         if url.path == "/health":
             return self.answer(200, json.dumps({"pid": os.getpid()}).encode())
-        if not hmac.compare_digest(self.headers.get("Authorization", ""), f"Bearer {self.server.token}"):
+        if url.path == "/oauth/keys":
+            return self.answer(200, json.dumps(self.api.issuer.keys()).encode())
+        if url.path.startswith("/v2/"):
+            return self.second(url.path, {key: values[-1] for key, values in parse_qs(url.query).items()})
+        if not hmac.compare_digest(self.headers.get("Authorization", ""), f"Bearer {self.api.token}"):
             return self.answer(401, b'{"error": "a bearer token is required"}')
         if url.path != "/v1/quotes":
             return self.answer(404, b'{"error": "only /v1/quotes is here"}')
-        self.server.asked += 1
-        if self.server.asked == 4:
+        self.api.asked += 1
+        if self.api.asked == 4:
             return self.answer(429, b'{"error": "slow down"}', {"Retry-After": "1"})
         return self.quotes({key: values[-1] for key, values in parse_qs(url.query).items()})
 
-    def quotes(self, params: dict[str, str]) -> None:
+    def second(self, path: str, params: dict[str, str]) -> None:
+        """The API for tokens that can be revoked, on a bad day."""
+        token = self.headers.get("Authorization", "").removeprefix("Bearer ")
+        if not self.api.issuer.knows(token):
+            return self.answer(401, b'{"error": "invalid_token"}')
+        if path == "/v2/trades":
+            return self.trades()
+        if path != "/v2/quotes":
+            return self.answer(404, b'{"error": "only /v2/quotes and /v2/trades are here"}')
+        fault = self.api.faults.next()
+        if fault == "revoked":
+            self.api.issuer.revoke(token)
+            return self.answer(401, b'{"error": "invalid_token"}')
+        if fault == "unavailable":
+            return self.answer(503, b'{"error": "try again"}')
+        if fault == "slow_down":
+            return self.answer(429, b'{"error": "slow down"}', {"Retry-After": self.api.faults.retry_after})
+        self.close_connection = fault in ("cut", "hang_up")
+        return None if fault == "hang_up" else self.quotes(params, cut=fault == "cut")
+
+    def trades(self) -> None:
+        """Events behind Last-Event-ID; 204 tells the client that there will be no more."""
+        last = self.headers.get("Last-Event-ID", "")
+        body = ticks.stream(int(last) if last.isdigit() else 0)
+        if body is None:
+            return self.answer(204, b"")
+        self.close_connection = True
+        return self.answer(200, body, {"Content-Type": "text/event-stream"})
+
+    def quotes(self, params: dict[str, str], *, cut: bool = False) -> None:
         """Records updated after `since`, or of quote dates `from` to before `to`; from number `cursor` on."""
         cursor = params.get("cursor", "0")
         if not (cursor.isascii() and cursor.isdigit()):
             return self.answer(400, b'{"error": "cursor is not one of mine"}')
-        rows = market.api_rows(later=(self.server.folder / CORRECTED).exists())
+        rows = market.api_rows(later=(self.api.folder / CORRECTED).exists())
         rows = [row for row in rows if row["updated_at"] > params.get("since", "")]
         rows = [row for row in rows if params.get("from", "")[:10] <= row["date"] < params.get("to", "9999")[:10]]
         start, end = int(cursor), int(cursor) + PAGE_ROWS
-        return self.answer(200, market.to_json(rows[start:end], str(end) if end < len(rows) else None))
+        body = market.to_json(rows[start:end], str(end) if end < len(rows) else None)
+        return self.answer(200, body, sent=body[: len(body) // 2] if cut else body)
 
-    def answer(self, status: int, body: bytes, headers: dict[str, str] | None = None) -> None:
+    def answer(
+        self, status: int, body: bytes, headers: dict[str, str] | None = None, sent: bytes | None = None
+    ) -> None:
         self.send_response(status)
         for name, value in {"Content-Type": "application/json", **(headers or {})}.items():
             self.send_header(name, value)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
-        self.wfile.write(body)
+        self.wfile.write(body if sent is None else sent)
 
     def log_message(self, format: str, *args: object) -> None:
         """Quiet: requests are nobody's business."""
@@ -111,11 +226,14 @@ def main(home: Path) -> None:
     if os.fork():
         os._exit(0)  # the socket listens already; the child has the lock
     os.setsid()
-    port = api.server_address[1]
-    extra = {"scheme": "http"}
-    connection = {"conn_type": "http", "host": "127.0.0.1", "port": port, "password": api.token, "extra": extra}
-    write_private(home / "connections" / "sample_api.json", connection)
-    write_private(folder / "server.json", {"pid": os.getpid(), "url": f"http://127.0.0.1:{port}"})
+    connections, secure_url = api.connections(), ""
+    if made := tls(HOST):
+        secure = SecureApi(api, *made)
+        connections["sample_secure"], secure_url = secure.connection(), secure.url
+        threading.Thread(target=secure.serve_forever, daemon=True).start()
+    for name, connection in connections.items():
+        write_private(home / "connections" / f"{name}.json", connection)
+    write_private(folder / "server.json", {"pid": os.getpid(), "url": api.url, "secure_url": secure_url})
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     try:
         api.serve()

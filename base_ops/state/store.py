@@ -59,16 +59,24 @@ class StateStore:
         Returns:
             the number of events that were new.
         """
-        now = datetime.now(UTC)
-        rows = [{"idempotency_key": e["idempotencykey"], "event": dict(e), "created_at": now} for e in events]
         with self.engine.begin() as connection:
             first = connection.execute(self.insert_new(Run).values(dict(run)).returning(Run.attempt)).first()
             if first is not None:
                 apply(self, connection, breakers, str(run["attempt"]))
-            if not rows:
-                return 0
-            new = self.insert_new(Outbox).values(rows).returning(Outbox.id)
-            return len(connection.execute(new).all())  # a row count is not known on every driver
+            return self._add(connection, events)
+
+    def add_events(self, events: Iterable[Mapping[str, Any]]) -> int:
+        """Put events of no single job into the outbox; returns how many were new."""
+        with self.engine.begin() as connection:
+            return self._add(connection, events)
+
+    def _add(self, connection: Connection, events: Iterable[Mapping[str, Any]]) -> int:
+        now = datetime.now(UTC)
+        rows = [{"idempotency_key": e["idempotencykey"], "event": dict(e), "created_at": now} for e in events]
+        if not rows:
+            return 0
+        new = self.insert_new(Outbox).values(rows).returning(Outbox.id)
+        return len(connection.execute(new).all())  # a row count is not known on every driver
 
     def known_attempts(self) -> set[str]:
         """Attempts whose Result has been recorded."""

@@ -71,7 +71,7 @@ def run(request: Request, settings: Settings, piped: Mapping[str, Any] | None = 
         lake = Lake(request.lake_url, request.identity.attempt)
         lake.store.check_conditional_create()
         ctx = Context(request, settings, lake, secrets, log)
-        _work(ctx, result)
+        work(ctx, result)
     except BaseException as error:
         if isinstance(error, (KeyboardInterrupt, SystemExit, GeneratorExit)):
             raise
@@ -130,7 +130,8 @@ def _report_breakers(ctx: Any, result: Result) -> None:
         result.steps[-1].events += changed
 
 
-def _work(ctx: Any, result: Result) -> None:
+def work(ctx: Any, result: Result) -> None:
+    """Run the request of a context and fill in what came of it."""
     specs = [_spec(step.agent, {**step.spec, "action": step.action}) for step in ctx.request.steps]
     jobs = [job_module(step.agent) for step in ctx.request.steps]
     if _is_step(jobs[0], specs[0]):

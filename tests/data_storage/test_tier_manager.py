@@ -16,7 +16,7 @@ from base_ops.core.protocol import DataRef, Identity, Request, Result, StepReque
 from base_ops.core.settings import Settings
 from base_ops.core.spec import parse_spec
 from base_ops.data_storage.jobs.tier_manager import run
-from base_ops.data_storage.specs import TierManagerSpec
+from base_ops.data_storage.specs import StoreValidatedDataSpec
 from base_ops.worker.context import Context, JobOutput
 from base_ops.worker.lake import Lake
 from base_ops.worker.lake.tables import Tables
@@ -60,7 +60,7 @@ class Runs:
         settings = Settings(threads=1)
         ctx = Context(request, settings, lake, Secrets(self.root / "connections"), logging.getLogger("test"))
         parsed = parse_spec(AgentId.parse(AGENT), raw)
-        assert isinstance(parsed, TierManagerSpec)
+        assert isinstance(parsed, StoreValidatedDataSpec)
         output = run(parsed, ctx)
         assert [step.counts.balance() for step in output.steps] == [0]
         return output

@@ -20,7 +20,7 @@ from base_ops.core.ids import uuid7
 from base_ops.core.protocol import Identity, Request, StepRequest
 from base_ops.core.settings import Settings
 from base_ops.data_ingestion.jobs.collector import collect
-from base_ops.data_ingestion.specs import CollectorSpec, SourceSpec
+from base_ops.data_ingestion.specs import CollectDataFromSourceSpec, SourceSpec
 from base_ops.worker.backoff import Clock
 from base_ops.worker.context import Context, JobOutput
 from base_ops.worker.lake import Lake
@@ -58,7 +58,7 @@ def collected(
     home: Path, source: dict[str, Any], clock: Clock | None = None, ctx: Context | None = None, **spec: Any
 ) -> JobOutput:
     """One run of the collector."""
-    made = CollectorSpec(source=SourceSpec.model_validate(source), **spec)
+    made = CollectDataFromSourceSpec(source=SourceSpec.model_validate(source), **spec)
     return collect(made, ctx or context(home), clock or StillClock())
 
 

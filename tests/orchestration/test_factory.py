@@ -156,6 +156,58 @@ def test_schedules(write: Write, schedule: str, expected: str) -> None:
     assert type(found.dags["two_vendors"].timetable).__name__ == expected
 
 
+def test_the_clock_or_an_event(write: Write) -> None:
+    text = (
+        "schedule: {cron: '0 */6 * * *', events: [source_data_updated]}\nrun_timeout_s: 7200\nmodule: data_ingestion\n"
+    )
+    dag = built(write(text + MINIMAL)).dags["two_vendors"]
+    assert type(dag.timetable).__name__ == "AssetOrTimeSchedule"
+    assert type(dag.timetable.timetable).__name__ == "ScheduleTimetable"
+    assert (dag.dagrun_timeout, dag.tags) == (timedelta(hours=2), {"module:data_ingestion"})
+
+
+COMPENSATED = """\
+sources: [oanda, fxcm]
+tasks:
+  collect: {agent: data_ingestion.collector, for_each: source, spec: {source: "${source}"}}
+  store: {after: collect, agent: data_storage.tier_manager, spec: {dataset: d, key: [k]}}
+  check: {after: store, agent: data_quality.validator, spec: {}}
+  unpublish: {compensates: store, agent: data_storage.tier_manager, spec: {action: unpublish, dataset: d}}
+  restore:
+    compensates: collect
+    after: unpublish
+    agent: data_ingestion.collector
+    for_each: source
+    spec: {action: restore_cursor, source: "${source.id}"}
+"""
+
+
+def test_compensating_tasks_come_last_and_do_not_count(write: Write) -> None:
+    dag = built(write(COMPENSATED)).dags["two_vendors"]
+    unpublish, restore = dag.get_task("unpublish"), dag.get_task("restore")
+    assert (unpublish.is_teardown, restore.is_teardown, unpublish.trigger_rule) == (True, True, "all_done")
+    assert (unpublish.upstream_task_ids, restore.upstream_task_ids) == ({"check"}, {"unpublish"})
+    assert [given["spec"]["source"] for given in restore.expand_input.value] == ["oanda", "fxcm"]
+
+
+@pytest.mark.parametrize(
+    ("states", "failed"),
+    [
+        ({"collect_0": "success", "store": "success", "check": "success"}, []),
+        ({"collect_1": "failed", "store": "upstream_failed"}, []),  # nothing behind collecting has failed
+        ({"collect_0": "success", "store": "failed"}, ["store"]),
+        ({"store": "success", "check": "failed", "unpublish": "failed"}, ["check"]),
+    ],
+)
+def test_what_failed_behind(states: dict[str, str], failed: list[str]) -> None:
+    from types import SimpleNamespace
+
+    from base_ops.orchestration.compensation import failed_tasks
+
+    ti = SimpleNamespace(dag_id="d", run_id="r", get_task_states=lambda dag_id, run_ids: {"r": states})
+    assert failed_tasks({"ti": ti}, frozenset({"store", "check"})) == failed
+
+
 def test_mapping_over_a_list(write: Write) -> None:
     text = """\
 tasks:
@@ -240,6 +292,23 @@ FAULTS = {
         "schedule: '@daily'\nparams: {n: {type: integer, default: x}}\n" + MINIMAL,
         "Airflow refuses",
     ),
+    "compensates nothing": (
+        MINIMAL.replace(
+            "}}\n", "}, b: {compensates: c, agent: data_storage.tier_manager, spec: {action: unpublish, dataset: d}}}\n"
+        ),
+        "compensates 'c', which is no task to undo … key tasks.b.compensates",
+    ),
+    "a regular task behind a compensating one": (
+        "tasks:\n  a: {agent: data_storage.tier_manager, spec: {dataset: d, key: [k]}}\n"
+        "  b: {compensates: a, agent: data_storage.tier_manager, spec: {action: unpublish, dataset: d}}\n"
+        "  c: {after: b, agent: data_storage.tier_manager, spec: {dataset: d, key: [k]}}\n",
+        "names a compensating task … line 4, key tasks.c.after",
+    ),
+    "unknown event": (
+        "schedule: {cron: '0 * * * *', events: [source_data_updatet]}\n" + MINIMAL,
+        "source_data_updated … line 1, key schedule.events",
+    ),
+    "unknown module of a workflow": ("module: ingestion\n" + MINIMAL, "'data_ingestion' … line 1, key module"),
     "unknown setup": ("setup: sample_markt\n" + MINIMAL, "Did you mean 'sample_market'? … line 1, key setup"),
     "the name of the DAG of all agents": ("dag_id: base_run_agent\n" + MINIMAL, "used twice … line 1, key dag_id"),
 }

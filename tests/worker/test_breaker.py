@@ -16,7 +16,7 @@ from base_ops.core.breaker import Admission, BreakerPolicy, BreakerReport, Break
 from base_ops.core.errors import BadInput, ConfigError, Transient
 from base_ops.core.outcomes import Outcome
 from base_ops.core.protocol import Identity, Result, StepResult
-from base_ops.data_ingestion.specs import CollectorSpec, SourceSpec
+from base_ops.data_ingestion.specs import CollectDataFromSourceSpec, SourceSpec
 from base_ops.orchestration.breakers import admissions, peers_of
 from base_ops.state import StateStore
 from base_ops.state.breakers import admit, states
@@ -181,7 +181,7 @@ def test_many_tasks_at_once_get_one_lease(store: StateStore) -> None:
 
 def test_the_peers_of_a_request_are_its_sources(tmp_path: Path) -> None:
     source = {"id": "s", "http": {"path": "/"}, "connecting": {"breaker": {"failures": 2}}}
-    spec = CollectorSpec(source=SourceSpec.model_validate(source))
+    spec = CollectDataFromSourceSpec(source=SourceSpec.model_validate(source))
     assert peers_of([spec]) == {"source:s": BreakerPolicy(failures=2)}
     told: list[tuple[object, ...]] = []
 

@@ -39,9 +39,14 @@ def inputs(spec: ConverterSpec, ctx: Context) -> Iterator[Input]:
         yield file_input(spec.source, spec.read, spec.add)
         return
     source = spec.source
-    slices = {ref.slice for ref in ctx.inputs if ref.kind == "landing"} if ctx.request.inputs else None
+    new = [ref for ref in ctx.inputs if ref.kind == "landing"]
+    slices = {ref.slice for ref in new} if ctx.input_results else None
     read = _read_spec(spec, source)
-    for ref in ctx.landing(source.id).effective(upto=ctx.considered.get(source.id), slices=slices):
+    found = ctx.landing(source.id).effective(upto=ctx.considered.get(source.id), slices=slices)
+    if not spec.whole_slices:
+        named = {(ref.source, ref.sequence, ref.name) for ref in new}
+        found = [ref for ref in found if (ref.source, ref.sequence, ref.name) in named]
+    for ref in found:
         yield landed_input(ref, ctx.lake.store, read, _constants({**source.add, **spec.add}, ref, source.id))
 
 

@@ -9,7 +9,8 @@
     {assets: [fx_quotes]}                                when datasets were written (orchestration/pipeline.py)
     {use: nyse}                                          as dags/config/data_ingestion/schedules.yaml says
 
-The first four take `maintenance: [weekly]`: windows in which nothing starts.
+The first four take `maintenance: [weekly]`: windows in which nothing starts; and `events: [...]`: also when one of
+these is reported.
 """
 
 from __future__ import annotations
@@ -32,7 +33,19 @@ _ANCHOR = re.compile(r"(open|close|break_start|break_end)(?:([+-])(\w+))?")
 MIN_INTERVAL_S, MAX_INTERVAL_S = 60, 86_400
 MAX_DEPTH = 5
 """So many schedules may wait for each other in a row."""
-EVENTS = ("data_source_updated", "schema_changed", "quality_threshold_exceeded", "external_trigger")
+EVENTS = (
+    "data_source_updated",
+    "schema_changed",
+    "quality_threshold_exceeded",
+    "external_trigger",
+    "source_data_updated",
+    "high_security_source_update",
+    "compliance_audit_request",
+    "bulk_files_available",
+    "data_source_failure",
+    "collection_timeout",
+    "quality_threshold_breach",
+)
 
 
 def duration(text: str) -> timedelta:
@@ -124,6 +137,8 @@ class TimeSchedule(Spec):
 
     maintenance: Annotated[tuple[str | MaintenanceSpec, ...], BeforeValidator(_as_list)] = ()
     """Windows in which nothing starts: names of schedules.yaml, or written out."""
+    events: Annotated[tuple[Literal[EVENTS], ...], BeforeValidator(_as_list)] = ()  # type: ignore[valid-type]
+    """In pipelines: also when one of these events is reported."""
 
     @property
     def windows(self) -> tuple[MaintenanceSpec, ...]:

@@ -79,6 +79,12 @@ class Files(ABC):
             self._fetch_all(jobs, keep)
         return self.report
 
+    def discover(self, history: History) -> list[Listed]:
+        """The files that `fetch` would read, by one listing; `report` says what is passed over."""
+        with self.connected():
+            age_s = 0.0 if self.looks_twice else self.site.files.stable_s
+            return [file for file, _ in wanted(self._listing(), self.pattern, self.site, history, self.report, age_s)]
+
     def probe(self) -> str:
         """How many files there are to fetch."""
         with self.connected():

@@ -116,6 +116,9 @@ class Chain:
                 _accumulate(total, step)
         if failures:
             raise _one_of_many(failures, len(inputs))
+        for step, total in zip(self.steps, output.steps, strict=True):
+            if hasattr(step, "conclude"):
+                step.conclude(total)
         output.adopted = bool(inputs) and adopted == len(inputs)
         if not inputs:
             output.steps[0].findings.append(Finding(code="nothing_new", message="there is nothing new to work on"))

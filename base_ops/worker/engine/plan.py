@@ -67,7 +67,8 @@ class Plan:
 class Step(Protocol):
     """A row-wise agent bound to its spec.
 
-    It may have `key_parts` (JSON): what changes its output besides the spec, and so belongs to the commit key.
+    It may have `key_parts` (JSON): what changes its output besides the spec, and so belongs to the commit key; and
+    `conclude(result)`, called with its StepResult over all inputs: adds what only the whole account tells.
     """
 
     agent: str

@@ -5,6 +5,9 @@
 
 The cursor advances in the very entry that lands the bytes, so no state can run ahead of the data. Entries are
 created if absent: of two attempts that land entry n, one wins and the other looks again.
+
+What a failed run landed can be withdrawn, by one more entry: the entries it names no longer count, and the cursor is
+again what it was before them. Nothing is deleted.
 """
 
 from __future__ import annotations
@@ -13,9 +16,10 @@ import re
 import shutil
 import tempfile
 import uuid
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 
@@ -77,7 +81,28 @@ class LandingEntry(Document):
     cursor_after: JsonValue = None
     window: tuple[str, str] | None = None
     attempt: str = ""
+    repeatable: bool = Field(True, description="the source gives the same again when asked from an earlier cursor")
+    withdrawn: list[int] = Field(default_factory=list, description="entries that no longer count from here on")
     landed_at: str = ""
+
+
+def in_effect(entries: Iterable[LandingEntry]) -> list[LandingEntry]:
+    """The entries that none of them has withdrawn."""
+    entries = list(entries)
+    gone = {number for entry in entries for number in entry.withdrawn}
+    return [entry for entry in entries if entry.sequence not in gone]
+
+
+@dataclass(frozen=True)
+class Withdrawal:
+    """What became of a wish to withdraw entries."""
+
+    entries: tuple[int, ...] = ()
+    """Those that are withdrawn."""
+    kept: tuple[int, ...] = ()
+    """Those that are not, and …"""
+    why: str = ""
+    """… why."""
 
 
 class History:
@@ -95,11 +120,13 @@ class History:
         self._wholes: dict[str, dict[str, str]] = {}
         self.dead_letters: dict[str, DeadLetters] = {}
         """By sha256, those that nobody has settled yet."""
-        for entry in entries:
+        entries = list(entries)
+        for entry in in_effect(entries):
             self._take(entry)
+        if entries:
+            self.last = entries[-1].sequence
 
     def _take(self, entry: LandingEntry) -> None:
-        self.last = entry.sequence
         if entry.window is None and entry.cursor_after is not None:
             self.cursor = entry.cursor_after
         self.dead_letters.update((dead.sha256, dead) for dead in entry.dead_letters)
@@ -234,6 +261,28 @@ class Landing:
             if self.append(entry):
                 return
 
+    def withdraw(self, attempts: Collection[str], consumed: int = 0) -> Withdrawal:
+        """Log that what these attempts landed no longer counts. Repeatable.
+
+        All of it or nothing: never what a peer will not give again, what a table says it has taken in (`consumed`),
+        or what others have gone on from, since moving the cursor back would fetch their part twice.
+        """
+        while True:
+            entries = self.entries()
+            current = in_effect(entries)
+            mine = [entry for entry in current if entry.attempt in attempts and entry.objects]
+            if not mine:
+                return Withdrawal()
+            numbers = tuple(entry.sequence for entry in mine)
+            if why := _why_not(current, mine, consumed):
+                return Withdrawal(kept=numbers, why=why)
+            last = entries[-1].sequence
+            entry = LandingEntry(
+                sequence=last + 1, source=self.source, objects=[], withdrawn=list(numbers), attempt=self.attempt
+            )
+            if self.append(entry):
+                return Withdrawal(numbers)
+
     # -- the bytes
 
     @contextmanager
@@ -283,9 +332,7 @@ class Landing:
         wholes: dict[str, list[tuple[int, LandedObject]]] = {}
         kept: list[tuple[int, LandedObject]] = []
         replays: list[tuple[int, LandedObject]] = []
-        for entry in self.entries():
-            if upto is not None and entry.sequence > upto:
-                break
+        for entry in in_effect(e for e in self.entries() if upto is None or e.sequence <= upto):
             arrived: dict[str, list[tuple[int, LandedObject]]] = {}
             for item in entry.objects:
                 if item.replay_of is not None:
@@ -315,3 +362,16 @@ class Landing:
             sequence=sequence,
             labels=item.labels,
         )
+
+
+def _why_not(current: list[LandingEntry], mine: list[LandingEntry], consumed: int) -> str:
+    """Why entries must stay; '' if they need not."""
+    first = mine[0].sequence
+    others = [e for e in current if e.sequence > first and e not in mine and e.window is None and e.cursor_after]
+    if not all(entry.repeatable for entry in mine):
+        return "the source does not give it again"
+    if any(entry.sequence <= consumed for entry in mine):
+        return f"a table has taken in what landed up to entry {consumed}"
+    if others and any(entry.window is None for entry in mine):
+        return f"entry {others[0].sequence} of another run has gone on from it"
+    return ""

@@ -13,7 +13,7 @@ from base_ops.core.spec import check
 from base_ops.data_ingestion.jobs import collector
 from base_ops.data_ingestion.jobs.fetch_retry.queue import Held, Queue
 from base_ops.data_ingestion.jobs.fetch_retry.select import AGENT, size_notice
-from base_ops.data_ingestion.specs import CollectorSpec, ProcessDeadLettersSpec, SourceSpec
+from base_ops.data_ingestion.specs import CollectDataFromSourceSpec, ProcessDeadLettersSpec, SourceSpec
 from base_ops.worker.backoff import Clock
 from base_ops.worker.context import Context, JobOutput
 
@@ -65,7 +65,7 @@ def replay(
     """Fetch again, as the source is declared today: what came of it, or None where it failed again."""
     asked = {k: v for k, v in (held.letter.request or {}).items() if k not in ("source", "action")}
     try:
-        spec = check(CollectorSpec, {**asked, "source": source}, f"dead letter {held.letter.id}")
+        spec = check(CollectDataFromSourceSpec, {**asked, "source": source}, f"dead letter {held.letter.id}")
         output = collector.collect(spec, ctx, clock)
     except BaseOpsError as error:
         queue.tried(held, error.code, clock.now())

@@ -21,6 +21,7 @@ from base_ops.data_ingestion.options.retries import (
 )
 from base_ops.worker.backoff import Clock
 from base_ops.worker.context import Context, JobOutput
+from base_ops.worker.lake.runs import run_folder
 
 AGENT = "data_ingestion.fetch_retry"
 _EVENTS = {
@@ -63,10 +64,7 @@ def _found(spec: SelectOptimalRetryStrategySpec, ctx: Context) -> FailureSpec:
         store = ctx.lake.store
         results = [Result.model_validate(store.read_json(store.path_of(spec.result)))]
     else:
-        who = ctx.identity
-        results = [
-            r for r in failed_results(ctx.lake.store, f"runs/{who.dag_id}/{who.run_id}") if _is_of(r, spec.source)
-        ]
+        results = [r for r in failed_results(ctx.lake.store, run_folder(ctx.identity)) if _is_of(r, spec.source)]
     red = [result for result in results if result.error is not None]
     if not red:
         raise ConfigError(

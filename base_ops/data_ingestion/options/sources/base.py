@@ -24,3 +24,8 @@ class ProtocolSpec(Spec):
     def needs_mode(self) -> Literal["snapshot", "append"] | None:
         """The only mode of a source that its objects are right for: what is fetched adds up, or replaces by name."""
         return "append" if self.moves_cursor else None
+
+    @property
+    def repeatable(self) -> bool:
+        """Whether the peer gives the same again when it is asked from an earlier cursor."""
+        return True

@@ -31,6 +31,11 @@ class StreamSpec(ProtocolSpec):
     def needs_mode(self) -> Literal["snapshot", "append"] | None:
         return "append"
 
+    @property
+    def repeatable(self) -> bool:
+        """What was acknowledged, or sent while nobody else kept it, does not come again."""
+        return False
+
 
 class LogSpec(StreamSpec):
     """Streams that can be read from any place: the place is the cursor in the landing log."""
@@ -43,6 +48,10 @@ class LogSpec(StreamSpec):
 
     @property
     def moves_cursor(self) -> bool:
+        return True
+
+    @property
+    def repeatable(self) -> bool:
         return True
 
     @field_validator("start")

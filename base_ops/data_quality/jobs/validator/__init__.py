@@ -16,7 +16,7 @@ from typing import Any
 import polars as pl
 
 from base_ops.core.errors import ConfigError
-from base_ops.core.protocol import Finding
+from base_ops.core.protocol import Finding, StepResult
 from base_ops.data_quality.jobs.validator.checks import check_of, dtype_in, id_of
 from base_ops.data_quality.specs import FreshnessRule, Rule, UniqueRule, ValidatorSpec
 from base_ops.data_quality.suites import rules_of_suite
@@ -51,6 +51,14 @@ class Validator:
                 *(Observation(f"nulls.{name}", pl.col(name).null_count()) for name in columns),
             ),
         )
+
+    def conclude(self, result: StepResult) -> None:
+        """Records that came twice are told, once all inputs are judged."""
+        seen: Any = result.observations.get("violations") or {}
+        doubles = {id_of(r): seen[id_of(r)] for r in self.rules if isinstance(r, UniqueRule) and seen.get(id_of(r))}
+        if doubles:
+            data = {"records": sum(doubles.values()), "rules": doubles}
+            result.events.append({"type": "duplicate_found", "subject": self.agent, "data": data})
 
     def _check(self, rule: Rule, schema: pl.Schema) -> Check | Finding | None:
         if not isinstance(rule, UniqueRule):

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from base_ops.data_storage.jobs.tier_manager.store_validated_data import store_validated_data
-from base_ops.data_storage.specs import TierManagerSpec
+from base_ops.data_storage.jobs.tier_manager.unpublish import unpublish
+from base_ops.data_storage.specs import StoreValidatedDataSpec, UnpublishSpec
 from base_ops.worker.context import Context, JobOutput
 
-_ACTIONS = {"store_validated_data": store_validated_data}
 
-
-def run(spec: TierManagerSpec, ctx: Context) -> JobOutput:
-    return _ACTIONS[spec.action](spec, ctx)
+def run(spec: StoreValidatedDataSpec | UnpublishSpec, ctx: Context) -> JobOutput:
+    """Do the spec's action; see its file."""
+    return unpublish(spec, ctx) if isinstance(spec, UnpublishSpec) else store_validated_data(spec, ctx)

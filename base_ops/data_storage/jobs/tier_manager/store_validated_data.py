@@ -7,16 +7,15 @@ from pydantic import JsonValue
 from base_ops.core.errors import BadInput
 from base_ops.core.ids import commit_key
 from base_ops.core.protocol import ColumnLineage, Counts, DataRef, Finding, Lineage, StepResult
-from base_ops.data_storage.specs import TierManagerSpec
+from base_ops.data_storage.specs import StoreValidatedDataSpec
 from base_ops.worker.context import Context, JobOutput
 from base_ops.worker.engine.plan import fields_of
 from base_ops.worker.lake.tables import Rules, Stored, Tables
 
 AGENT = "data_storage.tier_manager"
-ACTION = "store_validated_data"
 
 
-def store_validated_data(spec: TierManagerSpec, ctx: Context) -> JobOutput:
+def store_validated_data(spec: StoreValidatedDataSpec, ctx: Context) -> JobOutput:
     """Store the staging data of the work before; see base_ops/worker/lake/tables.
 
     Returns:
@@ -41,19 +40,19 @@ def store_validated_data(spec: TierManagerSpec, ctx: Context) -> JobOutput:
         if error.code == "incompatible_schema":
             data: dict[str, JsonValue] = {"changes": error.found}
             event: dict[str, JsonValue] = {"type": "schema_breaking", "subject": spec.dataset, "data": data}
-            ctx.unfinished.append(StepResult(agent=AGENT, action=ACTION, events=[event]))
+            ctx.unfinished.append(StepResult(agent=AGENT, action=spec.action, events=[event]))
         raise
     return _output(spec, ctx, tables, units, key, stored)
 
 
 def _output(
-    spec: TierManagerSpec, ctx: Context, tables: Tables, units: list[DataRef], key: str, stored: Stored
+    spec: StoreValidatedDataSpec, ctx: Context, tables: Tables, units: list[DataRef], key: str, stored: Stored
 ) -> JobOutput:
     rows_in = stored.total("rows_in") if stored.changes else sum(unit.rows or 0 for unit in units)
     lost = {"superseded": rows_in} if stored.outcome == "superseded" and rows_in else {}
     step = StepResult(
         agent=AGENT,
-        action=ACTION,
+        action=spec.action,
         counts=Counts(
             rows_in=rows_in,
             rows_out=0 if lost else rows_in,
@@ -84,7 +83,7 @@ def _output(
     )
 
 
-def _outputs(spec: TierManagerSpec, tables: Tables, key: str | None, stored: Stored) -> list[DataRef]:
+def _outputs(spec: StoreValidatedDataSpec, tables: Tables, key: str | None, stored: Stored) -> list[DataRef]:
     if stored.version is None:
         return []
     if key is None or stored.outcome == "superseded":
@@ -115,7 +114,7 @@ def _observations(stored: Stored) -> dict[str, JsonValue]:
     }
 
 
-def _findings(spec: TierManagerSpec, stored: Stored) -> list[Finding]:
+def _findings(spec: StoreValidatedDataSpec, stored: Stored) -> list[Finding]:
     found = []
     if stored.outcome == "superseded":
         message = f"{spec.dataset} already holds newer landings than this work saw; nothing was written"

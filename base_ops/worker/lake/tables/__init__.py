@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import itertools
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -34,9 +35,21 @@ from base_ops.worker.lake.tables.files import check_slice
 from base_ops.worker.lake.tables.schema import COMMIT, CURRENT, KNOWN_FROM, KNOWN_TO, SLICE
 from base_ops.worker.lake.tables.storing import Attempt, Offer, Stored, record_path
 
-__all__ = ["Rules", "Stored", "Tables", "Why", "storage_options"]
+__all__ = ["Rules", "Stored", "Tables", "TakenBack", "Why", "storage_options"]
 
 _TRIES = 8
+
+
+@dataclass(frozen=True)
+class TakenBack:
+    """What became of a wish to undo commits."""
+
+    commits: tuple[str, ...] = ()
+    """Keys of those that are undone, newest first."""
+    kept: tuple[str, ...] = ()
+    """Keys of those that others have built on."""
+    version: int | None = None
+    """The table's version now; None where there is no table."""
 
 
 @dataclass
@@ -175,6 +188,35 @@ class Tables:
             for number in range(_TRIES):
                 with contextlib.suppress(CommitConflictError):
                     return Attempt(log, offer, self.clock()).run(connection, folder / str(number))
+        raise Transient(
+            f"Others kept committing to table {dataset!r} at the same time",
+            code="commit_conflict",
+            found=f"{_TRIES} tries",
+            todo="run the task again",
+        )
+
+    def take_back(self, dataset: str, mine: Callable[[Mapping[str, Any]], bool]) -> TakenBack:
+        """Undo the newest commits as far as their records are `mine`; the versions stay readable in the Delta log.
+
+        What these commits had consumed is unconsumed again. Commits under somebody else's are left alone.
+
+        Raises:
+            Transient: commit_conflict, others kept committing.
+        """
+        for _ in range(_TRIES):
+            log = self._log(dataset)
+            table = log.open()
+            if table is None:
+                return TakenBack()
+            commits = list(log.in_effect(table.version()))
+            own = [bool(mine(self.commit_record(dataset, commit.key) or {})) for commit in commits]
+            newest = list(itertools.takewhile(lambda pair: pair[1], zip(commits, own, strict=True)))
+            kept = tuple(c.key for c, is_mine in zip(commits, own, strict=True) if is_mine)[len(newest) :]
+            if not newest:
+                return TakenBack(kept=kept, version=table.version())
+            with contextlib.suppress(CommitConflictError):
+                log.take_back(table, newest[-1][0], self.clock())
+                return TakenBack(tuple(c.key for c, _ in newest), kept, table.version() + 1)
         raise Transient(
             f"Others kept committing to table {dataset!r} at the same time",
             code="commit_conflict",

@@ -28,7 +28,7 @@ _PARQUET = "(FORMAT parquet, COMPRESSION zstd, COMPRESSION_LEVEL 1)"
 
 @dataclass(frozen=True)
 class Rules:
-    """How a table is kept; see TierManagerSpec."""
+    """How a table is kept; see StoreValidatedDataSpec."""
 
     key: tuple[str, ...]
     history: Literal["full", "latest"] = "full"

@@ -19,7 +19,7 @@ import json
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import unquote
 
@@ -178,6 +178,23 @@ class DeltaLog:
                 filters if overwrites else None,
                 commit_properties=_properties(commit),
             )
+        except CommitFailedError as error:
+            raise CommitConflictError from error
+
+    def take_back(self, table: DeltaTable, oldest: Commit, now: datetime) -> None:
+        """Undo `oldest` and all after it. The commit that made the table leaves an empty one that consumed nothing.
+
+        Raises:
+            CommitConflictError: somebody else committed since `table` was opened.
+        """
+        if oldest.version == 0:
+            newest = self.newest_moment(table.version())
+            moment = now if newest is None else max(now, newest + timedelta(microseconds=1))
+            nothing = Commit(table.version() + 1, f"before-{oldest.key}", moment, row_key=oldest.row_key)
+            self.commit(table, nothing, pl.Schema(table.schema()), [], replace_all=True)
+            return
+        try:
+            table.restore(oldest.version - 1, commit_properties=CommitProperties(max_commit_retries=0))
         except CommitFailedError as error:
             raise CommitConflictError from error
 

@@ -1,4 +1,4 @@
-"""data_ingestion.collector: fetch what is new from a source into its landing zone, exactly once.
+"""collector.collect_data_from_source: fetch what is new from a source into its landing zone, exactly once.
 
 Input: a source. Output: references to the landed objects that the dataset has not consumed yet, also those of
 earlier runs. One log entry per collect that brought something new; killed at any point, a rerun misses nothing
@@ -13,6 +13,7 @@ import time
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from datetime import UTC
+from pathlib import Path
 from typing import Literal
 
 from pydantic import JsonValue
@@ -20,7 +21,7 @@ from pydantic import JsonValue
 from base_ops.core.errors import ConfigError, Transient
 from base_ops.core.ids import fingerprint
 from base_ops.core.protocol import Counts, DataRef, Finding, Lineage, StepResult
-from base_ops.data_ingestion.specs import CollectorSpec, SourceSpec
+from base_ops.data_ingestion.specs import CollectDataFromSourceSpec, SourceSpec
 from base_ops.worker.backoff import Clock
 from base_ops.worker.connections.credentials import Keyring
 from base_ops.worker.connections.tuning import remember, tuned
@@ -32,37 +33,24 @@ from base_ops.worker.failpoints import failpoint
 from base_ops.worker.lake.landing import DeadLetters, History, LandedObject, Landing, LandingEntry
 
 AGENT = "data_ingestion.collector"
+DEAD_LETTERS = "ingestion.dlq"
+"""Topic of the events that tell of messages and fetches set aside."""
+_LOUD = {"dead_letters_many": "dead_letter_queue_long", "dead_letters_full": "dead_letter_queue_full"}
 _RACES = 20
 _NOT_A_NAME = re.compile(r"[^A-Za-z0-9_.\-]+|\.\.+")
 
 
-def run(spec: CollectorSpec, ctx: Context) -> JobOutput:
+def collect(spec: CollectDataFromSourceSpec, ctx: Context, clock: Clock) -> JobOutput:
     """Collect; see the module.
 
     Raises:
         BadInput, Transient, ConfigError, Denied: naming source and object or URL path, never a credential.
     """
-    return collect(spec, ctx, Clock())
-
-
-def collect(spec: CollectorSpec, ctx: Context, clock: Clock) -> JobOutput:
-    """`run` with a clock of one's own."""
     began, landing = time.monotonic(), ctx.landing(spec.source.id)
     before = landing.history()
     with landing.scratch() as scratch:
         basket = Basket(landing, spec.source)
-        site = Site(
-            source=spec.source,
-            scratch=scratch,
-            connection=ctx.secrets.connection(spec.source.connection) if spec.source.connection else None,
-            mode=_mode(spec),
-            window=_window(spec, ctx),
-            clock=clock,
-            env=ctx.settings.env,
-            breaker=ctx.breaker(spec.source.id, spec.source.connecting.breaker, clock),
-            keyring=Keyring(ctx.settings.home.absolute() / "tokens", ctx.secrets.remember, clock),
-            landing=landing,
-        )
+        site = site_of(spec.source, ctx, clock, scratch, mode=_mode(spec), window=_window(spec, ctx))
         site, chosen = tuned(site)
         report = Report() if ctx.settings.offline else _fetch(site, before, basket)
         remember(site, report)
@@ -71,7 +59,7 @@ def collect(spec: CollectorSpec, ctx: Context, clock: Clock) -> JobOutput:
         failpoint("collector.before_acknowledge")
         report.acknowledge()
     after = landing.history()
-    outputs = _hand_on(spec, ctx, landing, after.last)
+    outputs = hand_on(spec, ctx, landing, after.last)
     step = _account(site, report, basket, before, after, new, outputs)
     if chosen is not None:
         step.observations["connection"] = chosen
@@ -84,6 +72,30 @@ def collect(spec: CollectorSpec, ctx: Context, clock: Clock) -> JobOutput:
         adopted=lost and not (new or basket.dead_letters),
         cursor_before=before.cursor,
         cursor_after=after.cursor,
+    )
+
+
+def site_of(
+    source: SourceSpec,
+    ctx: Context,
+    clock: Clock,
+    scratch: Path,
+    *,
+    mode: Literal["full", "incremental", "window"] = "incremental",
+    window: tuple[str, str] | None = None,
+) -> Site:
+    """All that a connector is told of a source."""
+    return Site(
+        source=source,
+        scratch=scratch,
+        connection=ctx.secrets.connection(source.connection) if source.connection else None,
+        mode=mode,
+        window=window,
+        clock=clock,
+        env=ctx.settings.env,
+        breaker=ctx.breaker(source.id, source.connecting.breaker, clock),
+        keyring=Keyring(ctx.settings.home.absolute() / "tokens", ctx.secrets.remember, clock),
+        landing=ctx.landing(source.id),
     )
 
 
@@ -151,14 +163,14 @@ def slice_name(template: str, captures: dict[str, str]) -> str:
     return text if len(text) <= 128 else f"{text[:111]}-{fingerprint(text)[:16]}"
 
 
-def _mode(spec: CollectorSpec) -> Literal["full", "incremental", "window"]:
+def _mode(spec: CollectDataFromSourceSpec) -> Literal["full", "incremental", "window"]:
     """A given window is for APIs that take one; other sources of the pipeline are collected as ever."""
     if spec.window is None or not all(spec.window):
         return spec.mode
     return "window" if spec.source.block.takes_window else "incremental"
 
 
-def _window(spec: CollectorSpec, ctx: Context) -> tuple[str, str] | None:
+def _window(spec: CollectDataFromSourceSpec, ctx: Context) -> tuple[str, str] | None:
     if _mode(spec) != "window":
         return None
     if spec.window is not None and all(spec.window):
@@ -201,6 +213,7 @@ def _commit(
             cursor_after=furthest(history.cursor, report.cursor_after) if site.window is None else None,
             window=site.window,
             attempt=landing.attempt,
+            repeatable=site.source.block.repeatable and not basket.dead_letters,
             landed_at=site.clock.now().astimezone(UTC).isoformat(),
         )
         if _append(landing, entry, site.clock):
@@ -225,13 +238,13 @@ def _append(landing: Landing, entry: LandingEntry, clock: Clock) -> bool:
         return False
 
 
-def _hand_on(spec: CollectorSpec, ctx: Context, landing: Landing, last: int) -> list[DataRef]:
+def hand_on(spec: CollectDataFromSourceSpec, ctx: Context, landing: Landing, last: int) -> list[DataRef]:
     """What the dataset has not consumed, the newest state of each object."""
     consumed = _consumed(spec, ctx)
     return [ref for ref in landing.effective(upto=last) if ref.sequence > consumed]
 
 
-def _consumed(spec: CollectorSpec, ctx: Context) -> int:
+def _consumed(spec: CollectDataFromSourceSpec, ctx: Context) -> int:
     """The landing log number up to which the dataset's table has taken this source in."""
     if spec.dataset is None or spec.reprocess:
         return 0
@@ -258,19 +271,24 @@ def _account(
         "requests": report.requests,
         "retries": report.retries,
     }
-    findings, events = report.all_findings(), [_event("collection_completed", source, counts)]
+    findings, events = report.all_findings(), [event("collection_completed", source, counts)]
     drift = [finding for finding in findings if finding.code in ("schema_additive", "schema_breaking")]
-    events += [_event(finding.code, source, dict(finding.data)) for finding in drift]
+    events += [event(finding.code, source, dict(finding.data)) for finding in drift]
     if basket.dead_letters:
         dead = {"messages": sum(d.messages for d in basket.dead_letters), "waiting": after.dead_messages}
         counts |= {"dead_letters": dead["messages"], "dead_letters_waiting": dead["waiting"]}
-        events.append(_event("dead_lettered", source, dict(dead)))
+        events.append(event("dead_lettered", DEAD_LETTERS, {"source": source, **dead}))
+    events += [
+        event(_LOUD[f.code], DEAD_LETTERS, {"source": source, "waiting": f.data.get("waiting")})
+        for f in findings
+        if f.code in _LOUD
+    ]
     if not new:
         findings.append(Finding(code="nothing_new", message=f"{source} has nothing that was not landed before"))
     if twins:
         message = f"{len(twins)} new objects hold the same bytes as earlier ones of another name, e.g. {twins[0]!r}"
         findings.append(Finding(code="duplicate_found", severity="warning", message=message))
-        events.append(_event("duplicate_found", source, {"objects": len(twins)}))
+        events.append(event("duplicate_found", source, {"objects": len(twins)}))
     return StepResult(
         agent=AGENT,
         action="collect_data_from_source",
@@ -281,5 +299,5 @@ def _account(
     )
 
 
-def _event(kind: str, source: str, data: dict[str, JsonValue]) -> dict[str, JsonValue]:
+def event(kind: str, source: str, data: dict[str, JsonValue]) -> dict[str, JsonValue]:
     return {"type": kind, "subject": source, "data": data}
