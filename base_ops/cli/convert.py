@@ -23,7 +23,9 @@ from base_ops.cli.requests import run_here
     help="An option of the converter: read.delimiter=';', write.compression=snappy, max_error_share=0.1, …",
 )
 def convert(source: str, target: str, options: tuple[str, ...]) -> None:
-    """Convert SOURCE (any known format, wrapped or not) into TARGET (.parquet, .csv, .ndjson, .json, .arrow).
+    """Convert SOURCE (any known format, wrapped or not) into TARGET.
+
+    What TARGET becomes is told by its name: .parquet, .csv, .ndjson, .json, .avro or .arrow.
 
     Format, encoding, dialect, header and types are detected. Records that cannot be read right are set aside
     beside the target with their line numbers; the exit code says so (3).

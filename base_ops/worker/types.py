@@ -133,7 +133,7 @@ def parse_expr(
 
 def unit_of(texts: pl.Series) -> TimeUnit:
     """`ns` where some text has seven to nine fractional digits of a second, else `us`."""
-    return "ns" if texts.str.contains(r"\d[.,]\d{7,9}(\D|$)").any() else "us"
+    return "ns" if texts.str.contains(r"[0-9][.,][0-9]{7,9}([^0-9]|$)").any() else "us"
 
 
 def bad_cells(column: str, text: pl.Series, value: pl.Series, nulls: Iterable[str] = ()) -> pl.Series:
@@ -147,7 +147,9 @@ def _number(text: pl.Expr, dtype: pl.DataType, decimal: str | None) -> pl.Expr:
         text = pl.when(~text.str.contains(".", literal=True)).then(text.str.replace(",", ".", literal=True))
     if isinstance(dtype, pl.Decimal):
         fits = text.str.contains(
-            rf"^[+-]?(\d+\.?|\d*\.\d{{1,{dtype.scale}}}0*|\d+\.0*)$" if dtype.scale else r"^[+-]?\d+(\.0*)?$"
+            rf"^[+-]?([0-9]+\.?|[0-9]*\.[0-9]{{1,{dtype.scale}}}0*|[0-9]+\.0*)$"
+            if dtype.scale
+            else r"^[+-]?[0-9]+(\.0*)?$"
         )
         return pl.when(fits).then(text).cast(dtype, strict=False)
     value = text.cast(dtype, strict=False)
@@ -164,12 +166,12 @@ def _boolean(text: pl.Expr) -> pl.Expr:
 
 def _four_digit_year(text: pl.Expr, value: pl.Expr) -> pl.Expr:
     """chrono reads `24` as the year 24 under %Y."""
-    return pl.when((value.dt.year() >= 1000) | text.str.contains(r"^[^.]*\d{4}")).then(value)
+    return pl.when((value.dt.year() >= 1000) | text.str.contains(r"^[^.]*[0-9]{4}")).then(value)
 
 
 def _fine(text: pl.Expr, digits: int) -> pl.Expr:
     """Without what chrono bends: second 60 becomes the next minute, digits beyond the unit are cut."""
-    return pl.when(~text.str.contains(rf":60(\D|$)|:\d\d[.,]\d{{{digits}}}\d*[1-9]")).then(text)
+    return pl.when(~text.str.contains(rf":60([^0-9]|$)|:[0-9]{{2}}[.,][0-9]{{{digits}}}[0-9]*[1-9]")).then(text)
 
 
 def _time(text: pl.Expr, format: str | None) -> pl.Expr:

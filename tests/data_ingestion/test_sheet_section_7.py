@@ -5,44 +5,22 @@ from __future__ import annotations
 import json
 import random
 import zipfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 import pytest
 from every_format import TRADED, Sample, samples, wrapped
+from fakes.office import encrypted_package
+from worker_kit import convert, job
 
-from base_ops.core.ids import uuid7
 from base_ops.core.outcomes import Outcome
-from base_ops.core.protocol import Identity, Request, Result, StepRequest
-from base_ops.core.settings import load_settings
+from base_ops.data_ingestion.models.format_recognition.recognize import recognize
 from base_ops.worker.formats.registry import known_formats
-from base_ops.worker.main import run
+from base_ops.worker.models.champion import load_model
 
 SAMPLES = samples()
-
-
-def job(tmp_path: Path, agent: str, action: str, spec: dict[str, Any]) -> Result:
-    """One job through the worker's entry point."""
-    request = Request(
-        steps=[StepRequest(agent=agent, action=action, spec=spec)],
-        identity=Identity(attempt=uuid7()),
-        lake_url=str(tmp_path / "lake"),
-        result_uri=f"{tmp_path}/lake/runs/{uuid7()}.json",
-    )
-    result = run(request, load_settings())
-    counts = result.counts
-    # 7.15, in every Result of these tests
-    assert counts.rows_in == counts.rows_out + counts.quarantined + counts.merged_away + sum(counts.dropped.values())
-    return result
-
-
-def convert(
-    tmp_path: Path, name: str, data: bytes, read: dict[str, Any] | None = None, target: str = "out.parquet"
-) -> Result:
-    (tmp_path / name).write_bytes(data)
-    spec = {"source": str(tmp_path / name), "target": str(tmp_path / target), "read": read or {}}
-    return job(tmp_path, "data_ingestion.converter", "convert_to_standard_format", spec)
 
 
 @pytest.mark.parametrize("kind", SAMPLES)
@@ -62,6 +40,21 @@ def test_7_1_no_format_is_left_out() -> None:
     by_name = {"csv": "csv", "swift_mt": "mt940"}
     missing = [name for name in known_formats() if by_name.get(name, name) not in SAMPLES and name != "raw_text"]
     assert not missing
+
+
+@pytest.fixture
+def no_models(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setenv("BASE_MODELS", "false")
+    load_model.cache_clear()
+    yield
+    load_model.cache_clear()
+
+
+@pytest.mark.usefixtures("no_models")
+@pytest.mark.parametrize("kind", SAMPLES)
+def test_7_2_without_the_model_every_format_still_converts(kind: str, tmp_path: Path) -> None:
+    assert recognize(b"any") is None
+    test_7_1_every_format_converts_to_its_golden_rows(kind, tmp_path)
 
 
 @pytest.mark.parametrize("name", wrapped(b""))
@@ -123,6 +116,7 @@ _LAUGHS = (
         ("bomb.xml", lambda _: _LAUGHS, "entit|dtd|doctype"),
         ("bomb.zip", _bomb, "ratio|unpack"),
         ("escape.zip", _escape, "path|member"),
+        ("locked.xlsx", lambda _: encrypted_package(), "password"),
     ],
 )
 def test_7_11_hostile_files_are_refused_by_name(name: str, make: Any, words: str, tmp_path: Path) -> None:

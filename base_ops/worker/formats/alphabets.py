@@ -18,6 +18,7 @@ _CYRILLIC = "абвгдежзийклмнопрстуфхцчшщъыьэюяё�
 _GREEK = "αβγδεζηθικλμνξοπρστυφχψωςάέήίόύώϊϋΐΰ"
 _HEBREW = "".join(map(chr, range(0x5D0, 0x5EB)))
 _ARABIC = "".join(map(chr, range(0x621, 0x64B))) + "پچژگ"
+_THAI = "".join(map(chr, (*range(0xE01, 0xE3B), *range(0xE3F, 0xE5C))))
 _CENTRAL = ("ąćęłńóśźż", "áčďéěíňóřšťúůýž", "áäčďéíĺľňóôŕšťúýž", "áéíóöőúüű", "čćđšž", "ăâîşţșț", "äöüß")
 _CODECS: tuple[tuple[str, tuple[str, ...], float], ...] = (
     ("cp1252", ("äöüßéèàáç", "àâæçéèêëîïôùûüÿœ", "áéíñóúüªº", "àáâãçéêíóôõúüªº", "àèéìíîòóùú", "åäöøæéüà", "áàèéëïíóöü",
@@ -26,24 +27,26 @@ _CODECS: tuple[tuple[str, tuple[str, ...], float], ...] = (
     ("cp1250", _CENTRAL, 1.0),
     ("iso8859-2", _CENTRAL, 1.0),
     ("cp1257", ("ąčęėįšųūž", "āčēģīķļņšūž", "äöõüšž"), 1.0),
-    ("cp1254", ("âçğıîöşüi̇",), 1.0),
+    ("cp1254", ("âçğıîöşüİ",), 1.0),
     ("cp1252", ("áðéíóúýþæö", "åäöõüšž"), _RARER),
     ("cp1251", (_CYRILLIC,), 1.0),
+    ("cp1255", (_HEBREW,), 1.0),
     ("koi8-r", (_CYRILLIC,), 1.0),
     ("koi8-u", (_CYRILLIC,), _RARER),
     ("cp866", (_CYRILLIC,), 1.0),
     ("iso8859-5", (_CYRILLIC,), 1.0),
     ("cp1253", (_GREEK,), 1.0),
     ("iso8859-7", (_GREEK,), 1.0),
-    ("cp1255", (_HEBREW,), 1.0),
     ("cp1256", (_ARABIC,), 1.0),
+    ("cp874", (_THAI,), 1.0),
 )  # fmt: skip
-"""Encodings in order of preference where they do equally well."""
+"""Encodings in order of preference where they do equally well: in koi8-r, Hebrew is Russian in capitals."""
 _FREQUENT = {
     _CYRILLIC: frozenset("оеаинтсрвлкі"),
     _GREEK: frozenset("αοιετσνηυρπό"),
     _HEBREW: frozenset("יוהלאתרבמשנ"),
     _ARABIC: frozenset("اليمنوترهبةع"),
+    _THAI: frozenset("ากนรเอง่้มยวลทดส"),
 }
 """Of alphabets that share no letter with ASCII: those that make up two thirds of a text."""
 _FREQUENT_SHARE = 0.6

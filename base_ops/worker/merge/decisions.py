@@ -9,7 +9,7 @@ import polars as pl
 
 from base_ops.core.errors import BadInput, ConfigError, did_you_mean
 from base_ops.data_ingestion.specs import RECORD_RULES, FieldRule, MergeFieldSpec, MergerSpec
-from base_ops.worker.merge.files import Inputs
+from base_ops.worker.merge.files import Inputs, prove_exact
 from base_ops.worker.merge.kinds import implied_rules
 
 _DERIVED = ("weighted_average", "sum", "expression")
@@ -239,6 +239,7 @@ def _dtype(item: MergeFieldSpec, name: str, spec: MergerSpec, inputs: Inputs) ->
             found=str(dtype),
         )
     if item.rule == "weighted_average":
+        prove_exact(name, [f for f in inputs.files if name in f.schema], "rule: weighted_average computes in float64")
         return pl.Float64()
     if item.rule == "sum":
         if dtype.is_float():

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -67,7 +68,7 @@ class FileFacts:
     last_line: int
     """No line in the file is greater."""
     ranges: dict[str, tuple[int, int] | None]
-    """Integer columns: least and greatest value, None where unknown."""
+    """Integer and decimal columns: least and greatest value (decimals without their point), None where unknown."""
     may_be_null: frozenset[str]
     nulls: dict[str, int | None]
     """Cells without a value per column, None where the footer does not say."""
@@ -201,7 +202,11 @@ def _facts(file: SourceFile, rename: dict[str, str], key: Sequence[str]) -> File
         origin={new: old for old, new in names.items()},
         has_pointer=POINTER in raw and raw[POINTER].is_integer(),
         last_line=max(lines[1], footer.num_rows) if lines else (1 << 40),
-        ranges={new: stats[old][1] for old, new in names.items() if old in stats and raw[old].is_integer()},
+        ranges={
+            new: stats[old][1]
+            for old, new in names.items()
+            if old in stats and (raw[old].is_integer() or raw[old].is_decimal())
+        },
         in_order=_in_order(footer, next(old for old, new in names.items() if new == key[0])),
         nulls={new: stats[old][0] for old, new in names.items() if old in stats},
         may_be_null=frozenset(new for old, new in names.items() if stats.get(old, (None, None))[0] != 0),
@@ -219,13 +224,21 @@ def _statistics(footer: Any) -> dict[str, tuple[int | None, tuple[int, int] | No
             chunk = footer.row_group(group).column(position)
             stats = chunk.statistics
             nulls = None if nulls is None or stats is None or stats.null_count is None else nulls + stats.null_count
-            if stats is not None and stats.has_min_max and isinstance(stats.min, int):
-                least += [stats.min, stats.max]
+            if stats is not None and stats.has_min_max and isinstance(stats.min, int | Decimal):
+                least += [_unscaled(stats.min), _unscaled(stats.max)]
             elif stats is None or stats.null_count != chunk.num_values:
                 known = False
         name = footer.schema.column(position).path
         found[name] = (nulls, (min(least, default=0), max(least, default=0)) if known else None)
     return found
+
+
+def _unscaled(value: int | Decimal) -> int:
+    """A decimal without its point."""
+    if isinstance(value, int):
+        return value
+    sign, digits, _ = value.as_tuple()
+    return int("".join(map(str, digits))) * (-1 if sign else 1)
 
 
 def _in_order(footer: Any, column: str) -> bool:
@@ -277,30 +290,33 @@ def _common_type(column: str, facts: Sequence[FileFacts]) -> pl.DataType:
             )
         settled = wider
     if settled == pl.Float64:
-        _prove_exact(column, holders)
+        prove_exact(column, holders, "another source has Float64 here")
     return pl.String() if settled == pl.Null else settled
 
 
-def _prove_exact(column: str, holders: Sequence[FileFacts]) -> None:
+def prove_exact(column: str, holders: Sequence[FileFacts], why: str) -> None:
+    """Raises BadInput where float64 may not hold the column's integers and decimals exactly, as `why` needs."""
     for fact in holders:
-        if _DIGITS.get(type(fact.schema[column]), 0) <= 10:
+        dtype = fact.schema[column]
+        if not isinstance(dtype, pl.Decimal) and _DIGITS.get(type(dtype), 0) <= 10:
             continue
         reach = fact.ranges.get(column)
         if reach is None or max(-reach[0], reach[1]) > _EXACT_FLOAT:
             raise BadInput(
-                f"Column {column!r} holds integers that float64 cannot hold exactly",
+                f"Column {column!r} holds numbers that float64 cannot hold exactly",
                 code="incompatible_types",
                 where=fact.file.uri,
-                expected="integers up to 2^53, as another source has Float64 here",
-                found=f"{fact.schema[column]} in {fact.file.source}, Float64 elsewhere",
-                todo="give the column the same type when the sources are converted",
+                expected=f"numbers up to 2^53 (decimals: without their point), as {why}",
+                found=f"{dtype} in {fact.file.source}",
+                todo="give the column the same type when the sources are converted, or choose another rule for it",
             )
 
 
 def widen(left: pl.DataType, right: pl.DataType) -> pl.DataType | None:
     """The smallest type that holds every value of both exactly; None where there is none.
 
-    A 64-bit integer and float64 give float64: the caller must prove the values.
+    A 64-bit integer and float64 give float64: the caller must prove the values. Decimals that together need more than
+    38 digits give 38 with the finer scale: a value that does not fit is refused when it is read.
     """
     if left == right or right == pl.Null:
         return left
@@ -343,7 +359,7 @@ def _widen_decimals(left: pl.DataType, right: pl.DataType) -> pl.DataType | None
     if a is None or b is None:
         return None
     whole, scale = max(a[0], b[0]), max(a[1], b[1])
-    return pl.Decimal(whole + scale, scale) if whole + scale <= 38 else None
+    return pl.Decimal(min(whole + scale, 38), scale)
 
 
 def identifier(name: str) -> str:

@@ -265,9 +265,14 @@ class _Rewriter:
 def _key_text(values: pl.Series) -> pl.Series:
     dtype = values.dtype
     if dtype.is_integer() or dtype.is_float():  # 1 and 1.0 are one key where one source has integers
-        return (values.cast(pl.Float64) + 0.0).cast(pl.String)
+        numbers = values.cast(pl.Float64)
+        return numbers.set(numbers == 0, 0.0).cast(pl.String)  # -0.0 is 0.0; polars leaves out `+ 0.0`
     if isinstance(dtype, pl.Decimal):
         return values.cast(pl.Float64).cast(pl.String)
+    if dtype == pl.Binary:
+        return values.bin.encode("hex")
+    if isinstance(dtype, pl.Duration):
+        return values.to_physical().cast(pl.String)
     if isinstance(dtype, pl.Datetime):
         return values.cast(pl.Datetime("us")).to_physical().cast(pl.String)
     return values.cast(pl.String)

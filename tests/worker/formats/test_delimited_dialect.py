@@ -107,6 +107,10 @@ def test_what_is_declared_is_taken():
         ("a,b\n1,2\n".encode("utf-16-be"), "utf-16-be"),
         ("a,b\n1,2\n".encode("utf-32-le"), "utf-32-le"),
         (("Привет, как дела, это русский текст\n" * 20).encode("cp1251"), "cp1251"),
+        ("МОСКВА\nКАЗАНЬ\n".encode("koi8-r"), "koi8-r"),
+        ("ירושלים\nתל אביב\n".encode("cp1255"), "cp1255"),
+        ("กรุงเทพมหานคร\nไทย\n".encode("cp874"), "cp874"),
+        ("Şişli\nİstanbul\n".encode("cp1254"), "cp1254"),
     ],
 )
 def test_encodings(data, encoding):

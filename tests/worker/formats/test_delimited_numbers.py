@@ -110,3 +110,11 @@ def test_written_numbers_are_kept_exactly(whole, cents, marks):
 def test_a_decimal_comma_that_was_found_is_reported():
     assert "decimal_comma" in column(["1,5", "2,25"]).codes
     assert "decimal_comma" not in column(["1,5", "2,25"], decimal=",").codes
+
+
+@pytest.mark.parametrize("cells", ["١٢٣ ٤٥٦", "१२,५ १३,५", "１９７０-01-01 １９７０-01-02", "१२:३० १२:३१"])
+def test_digits_of_other_scripts_stay_text(cells):
+    """They match the \\d of polars and of re, and are then no number: the whole file would be refused."""
+    first, second = cells.split()
+    found = read(f"id;v\n1;{first}\n2;{second}\n".encode())
+    assert (found.frame["v"].to_list(), found.faults) == ([first, second], [])

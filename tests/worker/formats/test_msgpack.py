@@ -19,6 +19,7 @@ from base_ops.core.errors import BadInput
 from base_ops.data_ingestion.specs import ColumnSpec, ReadSpec
 from base_ops.worker.engine.plan import POINTER, Reader, Rejected
 from base_ops.worker.formats.base import ByteSource
+from base_ops.worker.formats.detect import detect_head
 from base_ops.worker.formats.msgpack import FORMAT
 
 RECORD = {
@@ -198,6 +199,15 @@ def test_random_damage_is_never_more_than_bad_input() -> None:
             data[dice.randrange(len(data))] = dice.randrange(256)
         with contextlib.suppress(BadInput):
             read(bytes(data))[0].write_ipc(io.BytesIO())
+
+
+@pytest.mark.parametrize("record", [{"a": 2**64 - 1, "b": b"\0\xff"}, {"a": msgpack.Timestamp(4294967295)}, {"n": 1}])
+def test_a_whole_map_is_not_overruled_by_the_statistics_of_its_bytes(record: dict[str, Any]) -> None:
+    assert detect_head(msgpack.packb(record), "object").format == "msgpack"
+
+
+def test_keys_that_nobody_writes_are_no_proof() -> None:
+    assert FORMAT.sniff(msgpack.packb({"\1": 1}), "x") == 0.0
 
 
 def test_sniff() -> None:

@@ -6,7 +6,6 @@ import io
 import math
 import os
 import re
-import struct
 import tracemalloc
 import warnings
 import zipfile
@@ -20,6 +19,7 @@ import openpyxl
 import polars as pl
 import pytest
 import xlsxwriter
+from fakes.office import encrypted_package
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from office_kit import codes, mutated, mutated_parts, open_bytes, refusal, repacked, rows_of, survives
@@ -622,22 +622,6 @@ def test_a_sheet_outside_the_package_is_never_fetched() -> None:
 
     data = repacked(book(["a"], [1]), change)
     assert refusal(FORMAT, data) == "damaged"
-
-
-def encrypted_package() -> bytes:
-    """An OLE file with the streams of a document that has a password."""
-    names = ["Root Entry", "EncryptionInfo", "EncryptedPackage"]
-    directory = b""
-    for number, name in enumerate(names):
-        wide = name.encode("utf-16-le") + b"\0\0"
-        kind = 5 if number == 0 else 2
-        directory += wide.ljust(64, b"\0") + struct.pack("<HBB", len(wide), kind, 1) + b"\xff" * 12 + b"\0" * 48
-    directory = directory.ljust(512, b"\0")
-    header = bytes.fromhex("d0cf11e0a1b11ae1") + b"\0" * 16 + struct.pack("<HHHHH", 0x3E, 3, 0xFFFE, 9, 6) + b"\0" * 6
-    header += struct.pack("<IIIIIIIII", 0, 1, 1, 0, 4096, 0xFFFFFFFE, 0, 0xFFFFFFFE, 0)
-    header += struct.pack("<109I", 0, *[0xFFFFFFFF] * 108)
-    table = struct.pack("<128I", 0xFFFFFFFD, 0xFFFFFFFE, *[0xFFFFFFFF] * 126)
-    return header + table + directory
 
 
 def test_a_password_is_told_whatever_the_name(tmp_path: Path) -> None:

@@ -181,6 +181,8 @@ def test_encodings() -> None:
         (b"---\na: 1\nb:\n  - x\n", "x", 0.85, 1.0),
         (b"# c\na: 1\nb: 2\n", "x.yml", 0.9, 1.0),
         (b"a: 1\nb: 2\nc: 3\n", "x", 0.1, 0.35),
+        (b"- {a: 1, b: x}\n- {a: 2, b: y}\n- {a: 3, b", "x", 0.97, 1.0),
+        (b"- {a}, b\n- {c}, d\n", "x", 0.0, 0.3),
         (b"---\nDear all,\nhello there\n", "x.txt", 0.0, 0.3),
         (b"Dear all: hello\nthere\n", "x.txt", 0.0, 0.1),
         (b"a,b\n1,2\n", "x.csv", 0.0, 0.0),

@@ -75,7 +75,7 @@ WIDER = [
     (pl.Datetime("ms"), pl.Datetime("ns"), pl.Datetime("ns")),
     (pl.Datetime("us", "UTC"), pl.Datetime("us", "Asia/Tokyo"), pl.Datetime("us", "UTC")),
     (pl.Null(), pl.Date(), pl.Date()),
-    (pl.Decimal(38, 2), pl.Decimal(38, 4), None),
+    (pl.Decimal(38, 2), pl.Decimal(38, 4), pl.Decimal(38, 4)),
     (pl.Float64(), pl.Decimal(10, 2), None),
     (pl.Datetime("us"), pl.Datetime("us", "UTC"), None),
     (pl.Date(), pl.Datetime("us"), None),
@@ -245,6 +245,33 @@ def test_an_average_never_leaves_the_range_of_its_values(merge_frames: MergeFram
         frames, weights={"a": 0.1, "b": 0.7, "c": 0.3}, fields=[{"fields": ["v"], "rule": "weighted_average"}]
     )
     assert rows["v"][0] == 0.1 and rows["_src_v"][0] == 255 and log.height == 0
+
+
+@pytest.mark.parametrize("value", [2**53 + 1, -(2**60) - 1, Decimal("12345678901234567.89")])
+def test_an_average_that_float64_cannot_hold_is_refused(value: int | Decimal, merge_frames: MergeFrames) -> None:
+    """All sources agree, and the value would still come out as another one."""
+    frames = {name: pl.DataFrame({"k": [1], "v": [value]}) for name in "ab"}
+    with pytest.raises(BadInput) as caught:
+        merge_frames(frames, fields=[{"fields": ["v"], "rule": "weighted_average"}])
+    assert (caught.value.code, "weighted_average" in str(caught.value.expected)) == ("incompatible_types", True)
+
+
+def test_decimals_that_float64_holds_are_averaged(merge_frames: MergeFrames) -> None:
+    frames = {name: pl.DataFrame({"k": [1], "v": [Decimal(value)]}) for name, value in (("a", "1.10"), ("b", "1.21"))}
+    rows, _, _ = merge_frames(frames, fields=[{"fields": ["v"], "rule": "weighted_average"}])
+    assert rows["v"].to_list() == [1.155]
+
+
+def test_decimals_of_different_scales_meet_in_the_finer_one(merge_frames: MergeFrames) -> None:
+    """What the converter infers has 38 digits each, so that no type holds all that both could hold."""
+    a = pl.DataFrame({"k": [1, 2], "v": pl.Series([Decimal("1.10"), Decimal("5.55")], dtype=pl.Decimal(38, 2))})
+    b = pl.DataFrame({"k": [1, 2], "v": pl.Series([Decimal("1.1000"), Decimal("5.5501")], dtype=pl.Decimal(38, 4))})
+    rows, log, _ = merge_frames({"a": a, "b": b}, default={"rule": "priority"}, priority=["a"])
+    assert rows["v"].to_list() == [Decimal("1.1000"), Decimal("5.5500")]
+    assert log.select("k", "loser_value").rows() == [(2, "5.5501")]
+    wide = a.with_columns(v=pl.Series([Decimal("1" * 35 + ".12")] * 2, dtype=pl.Decimal(38, 2)))
+    with pytest.raises(BadInput, match="11111111111111111111111111111111111.12"):
+        merge_frames({"a": wide, "b": b})
 
 
 def test_sums_are_exact_or_refused(merge_frames: MergeFrames) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -354,6 +355,37 @@ def test_shards_together_are_the_whole(
     assert pl.concat([p for _, p, _ in parts]).sort(pl.all()).equals(log.sort(pl.all()))
     for count_of in ("rows_in", "rows_out", "quarantined", "merged_away"):
         assert sum(getattr(d, count_of) for _, _, d in parts) == getattr(done, count_of)
+
+
+KEYS = {
+    "binary": (pl.Series([b"\xff", b"", b"a\0"]), pl.Series([b"\xff", b"a", b"a\0"])),
+    "boolean": (pl.Series([True, False]), pl.Series([False, True])),
+    "float": (pl.Series([0.0, float("nan"), 1.5]), pl.Series([-0.0, float("nan"), 2.0])),
+    "integer, float": (pl.Series([0, 1, 2**53]), pl.Series([-0.0, 1.0, 2.0**53])),
+    "decimals": (pl.Series([Decimal("1.10"), Decimal("2.20")]), pl.Series([Decimal("1.1000"), Decimal("2.2001")])),
+    "integer, decimal": (pl.Series([1, 2]), pl.Series([Decimal("1.00"), Decimal("2.50")])),
+    "date": (pl.Series([date(1, 1, 1), date(9999, 12, 31)]), pl.Series([date(1, 1, 1), date(1970, 1, 1)])),
+    "moments": (
+        pl.Series([-1_000, 0, 1]).cast(pl.Datetime("ms")),
+        pl.Series([-1_000_000_000, 1]).cast(pl.Datetime("ns")),
+    ),
+    "time": (pl.Series([0, 1]).cast(pl.Time), pl.Series([1, 86_399_999_999_999]).cast(pl.Time)),
+    "duration": (pl.Series([-1, 1]).cast(pl.Duration("us")), pl.Series([-1, 0]).cast(pl.Duration("us"))),
+    "categories": (pl.Series(["a", "b"], dtype=pl.Categorical), pl.Series(["b", "c"])),
+}
+
+
+@pytest.mark.parametrize("kind", KEYS)
+def test_keys_of_any_type_fall_into_one_shard(kind: str, merge_frames: MergeFrames) -> None:
+    """Also where two sources hold the same key in different types."""
+    frames = {
+        source: pl.DataFrame({"k": keys, "v": [number] * len(keys)})
+        for number, (source, keys) in enumerate(zip("ab", KEYS[kind], strict=True))
+    }
+    whole, _, _ = merge_frames(frames)
+    parts = [merge_frames(frames, shard={"index": index, "count": 3})[0] for index in range(3)]
+    assert pl.concat(part for part in parts if part.height).sort("k").equals(whole.sort("k"))
+    assert whole.height < sum(frame.height for frame in frames.values()), "no key is in both"
 
 
 # -- checks and presets

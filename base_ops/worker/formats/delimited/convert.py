@@ -19,7 +19,7 @@ _EXACT_FLOAT = 2.0**53
 _NONE = np.zeros(0, np.int64)
 _SHOWN = 80
 _PROBE_ROWS = 1024
-_HAS_OFFSET = r"(Z|[+-]\d\d(:?\d\d)?) *$"
+_HAS_OFFSET = r"(Z|[+-][0-9]{2}(:?[0-9]{2})?) *$"
 
 
 class Converter:
@@ -196,7 +196,7 @@ def _years(value: pl.Series) -> tuple[int, int]:
 
 def _without_rounded(value: pl.Series, text: pl.Series) -> pl.Series:
     """Null where an integer is too long for a float64."""
-    long = text.str.contains(r"^ *[+-]?\d{16,} *$") & value.is_finite()
+    long = text.str.contains(r"^ *[+-]?[0-9]{16,} *$") & value.is_finite()
     rows = [row for row in long.arg_true().to_list() if int(text[row]) != int(value[row])]
     return value.scatter(rows, None) if rows else value
 

@@ -20,16 +20,18 @@ from base_ops.worker.types import TimeUnit, parse_expr, unit_of
 
 _SAFE_DIGITS = 16
 """A number of fewer characters fits a float64 exactly enough to be written back the same."""
-_INT = r"^[+-]?\d+$"
-_NUMBER = r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$"
+# polars and re mean the digits of every script by \d, which no number here is written with
+_INT = r"^[+-]?[0-9]+$"
+_NUMBER = r"^[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?$"
 _NAMED_NUMBER = r"(?i)^([+-]?inf(inity)?|nan)$"
-_NAME = r"^[+-]?0\d|^\+\d{7,}$"
-_ISO_STAMP = r"^\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d(\.\d{1,9})?)?"
-_ISO_EXACT = re.compile(r"\d{4}-\d\d-\d\d([T ])\d\d:\d\d:\d\d(?:\.(\d{3}|\d{6}|\d{9}))?(Z?)\Z")
-_OFFSET = r" ?(Z|[+-]\d\d(:?\d\d)?)$"
+_NAME = r"^[+-]?0[0-9]|^\+[0-9]{7,}$"
+_ISO_STAMP = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}[T ][0-9]{2}:[0-9]{2}(:[0-9]{2}(\.[0-9]{1,9})?)?"
+_ISO_EXACT = re.compile(r"\d{4}-\d\d-\d\d([T ])\d\d:\d\d:\d\d(?:\.(\d{3}|\d{6}|\d{9}))?(Z?)\Z", re.ASCII)
+_CLOCK = r"^[0-9]{1,2}:[0-9]{2}(:[0-9]{2}(\.[0-9]{1,9})?)?$"
+_OFFSET = r" ?(Z|[+-][0-9]{2}(:?[0-9]{2})?)$"
 
 _DATE_SHAPES: tuple[tuple[re.Pattern[str], tuple[str, ...]], ...] = tuple(
-    (re.compile(pattern), formats)
+    (re.compile(pattern, re.ASCII), formats)
     for pattern, formats in (
         (r"\d{4}/\d\d?/\d\d?", ("%Y/%m/%d",)),
         (r"\d{4}\.\d\d?\.\d\d?", ("%Y.%m.%d",)),
@@ -43,7 +45,7 @@ _DATE_SHAPES: tuple[tuple[re.Pattern[str], tuple[str, ...]], ...] = tuple(
     )
 )
 _TIME_SHAPES = tuple(
-    (re.compile(pattern + r"\Z"), format)
+    (re.compile(pattern + r"\Z", re.ASCII), format)
     for pattern, format in (
         (r"", ""),
         (r"[ T]\d\d?:\d\d", "{}%H:%M"),
@@ -53,11 +55,11 @@ _TIME_SHAPES = tuple(
         (r" \d\d?:\d\d:\d\d [AaPp][Mm]", "{}%I:%M:%S %p"),
     )
 )
-_WRITTEN = re.compile(r"[(+-]?([$€£¥₹]|[A-Z]{1,3}[$ ]?)? ?[+-]?\d")
+_WRITTEN = re.compile(r"[(+-]?([$€£¥₹]|[A-Z]{1,3}[$ ]?)? ?[+-]?\d", re.ASCII)
 _TIME_NAME = re.compile(r"(?i)time|date|epoch|stamp|(^|_)(ts|dt|day|at)(_|$)")
 _EPOCHS = (946_684_800, 4_102_444_800)
 """Seconds since 1970 at the beginning of 2000 and of 2100."""
-_COMPACT = re.compile(r"\d{8}([ T])(\d{6}(?:\.\d+)?|\d\d:\d\d(?::\d\d(?:\.\d+)?)?)\Z")
+_COMPACT = re.compile(r"\d{8}([ T])(\d{6}(?:\.\d+)?|\d\d:\d\d(?::\d\d(?:\.\d+)?)?)\Z", re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -201,13 +203,14 @@ def _written(name: str, texts: pl.Series) -> Guess | None:
 def decimal_separator(texts: pl.DataFrame) -> str:
     """',' where numbers speak for it and none against; groups of three digits after a comma say nothing."""
     every = pl.all()
-    numeric = texts.select(every.str.contains(r"^[+-]?\d*(,\d+)?$").all() & (every.count() > 0)).row(0)
+    numeric = texts.select(every.str.contains(r"^[+-]?[0-9]*(,[0-9]+)?$").all() & (every.count() > 0)).row(0)
     commas = texts.select(name for name, is_so in zip(texts.columns, numeric, strict=True) if is_so)
-    if not commas.width or not any(commas.select(every.str.contains(r",(\d{1,2}|\d{4,})$").any()).row(0)):
+    if not commas.width or not any(commas.select(every.str.contains(r",([0-9]{1,2}|[0-9]{4,})$").any()).row(0)):
         return "."
-    plain = texts.select(every.str.contains(r"^[+-]?\d*(\.\d+)?$").all() & (every.count() > 0)).row(0)
+    plain = texts.select(every.str.contains(r"^[+-]?[0-9]*(\.[0-9]+)?$").all() & (every.count() > 0)).row(0)
     points = texts.select(name for name, is_so in zip(texts.columns, plain, strict=True) if is_so)
-    return "." if points.width and any(points.select(every.str.contains(r"\.(\d{1,2}|\d{4,})$").any()).row(0)) else ","
+    fractions = points.select(every.str.contains(r"\.([0-9]{1,2}|[0-9]{4,})$").any())
+    return "." if points.width and any(fractions.row(0)) else ","
 
 
 def _share(texts: pl.Series, type: str, format: str | None = None, unit: TimeUnit = "us") -> float:
@@ -228,7 +231,7 @@ def _number(name: str, texts: pl.Series, traits: Traits, decimal: str) -> Guess:
     if traits.whole and not traits.named:
         return _decimal(numbers)
     digits = numbers.str.replace(r"[eE].*$", "").str.replace_all(r"[+.-]", "").str.strip_chars_start("0")
-    if digits.str.len_bytes().max() > 17 or numbers.str.contains(r"^[+-]?\d{16,}\.?0*$").any():  # type: ignore[operator]
+    if digits.str.len_bytes().max() > 17 or numbers.str.contains(r"^[+-]?[0-9]{16,}\.?0*$").any():  # type: ignore[operator]
         return _decimal(numbers) if not traits.named else Guess()
     return Guess("float64")
 
@@ -250,8 +253,8 @@ def _moments(name: str, numbers: pl.Series, low: int, high: int) -> Finding | No
 def _decimal(numbers: pl.Series) -> Guess:
     if numbers.str.contains(r"[eE]").any():
         return Guess()
-    whole = _longest(numbers.str.extract(r"^[+-]?(\d*)"))
-    scale = _longest(numbers.str.extract(r"\.(\d*)"))
+    whole = _longest(numbers.str.extract(r"^[+-]?([0-9]*)"))
+    scale = _longest(numbers.str.extract(r"\.([0-9]*)"))
     return Guess(f"decimal(38,{scale})") if whole + scale <= 38 else Guess()
 
 
@@ -261,11 +264,11 @@ def _longest(texts: pl.Series) -> int:
 
 def _temporal(name: str, texts: pl.Series, traits: Traits) -> Guess | None:
     first = texts[0]
-    if not re.match(r"[A-Za-z]{3,9} \d|\d", first) or len(first) > 40:
+    if not re.match(r"([A-Za-z]{3,9} )?[0-9]", first) or len(first) > 40:
         return None
     if traits.iso >= ENOUGH * traits.count:
         return _iso_stamp(name, texts)
-    if texts.str.contains(r"^\d\d?:\d\d(:\d\d(\.\d{1,9})?)?$").all() and _share(texts, "time") == 1:
+    if texts.str.contains(_CLOCK).all() and _share(texts, "time") == 1:
         return Guess("time")
     formats = _formats_of(first)
     if not formats:

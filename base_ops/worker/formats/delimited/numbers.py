@@ -23,14 +23,14 @@ from base_ops.core.protocol import Finding
 ENOUGH = 0.95
 """Share of the sample's cells that must fit; the others will be refused, one by one, with a reason."""
 _EXAMPLE = re.compile(
-    r"(?P<prefix>[^\d\s()+-]*)(?P<gap1>\s?)(?P<whole>\d{1,3}(?:(?P<thousands>[,.' \u00a0\u202f’])\d{3})*|\d+)"
-    r"(?:(?P<decimal>[.,])(?P<fraction>\d+))?(?P<gap2>\s?)(?P<suffix>[^\d\s()+-]*)"
+    r"(?P<prefix>[^0-9\s()+-]*)(?P<gap1>\s?)(?P<whole>[0-9]{1,3}(?:(?P<thousands>[,.' \u00a0\u202f’])[0-9]{3})*|[0-9]+)"
+    r"(?:(?P<decimal>[.,])(?P<fraction>[0-9]+))?(?P<gap2>\s?)(?P<suffix>[^0-9\s()+-]*)"
 )
 _STYLES = ((",", "."), (".", ","), ("'", "."), ("’", "."), (" ", ","), (" ", "."), ("\u00a0", ","), ("\u202f", ","))
-_AMOUNT = r"[\d.,'’ \u00a0\u202f]*\d[\d.,'’ \u00a0\u202f]*"
+_AMOUNT = r"[0-9.,'’ \u00a0\u202f]*[0-9][0-9.,'’ \u00a0\u202f]*"
 _CURRENCY = rf"^[(+-]?(([$€£¥₹]|[A-Z]{{3}} |[A-Z]{{1,2}}\$) ?[+-]?{_AMOUNT}|{_AMOUNT} ?([$€£¥₹]|[A-Z]{{3}}))\)?-?$"
 _PERCENT = rf"^[(+-]?{_AMOUNT} ?%\)?-?$"
-_UNCLEAR = r"^[(+-]?\d{1,3}([,.'’ \u00a0\u202f]?\d{3}){0,2}([.,]\d+)?[)-]?$"
+_UNCLEAR = r"^[(+-]?[0-9]{1,3}([,.'’ \u00a0\u202f]?[0-9]{3}){0,2}([.,][0-9]+)?[)-]?$"
 
 
 @dataclass(frozen=True)
@@ -51,11 +51,11 @@ class NumberForm:
     def pattern(self) -> str:
         """With the groups open, sign, inner sign, whole, fraction, close."""
         sep, dec = re.escape(self.thousands), re.escape(self.decimal)
-        whole = rf"[1-9]\d{{0,2}}(?:{sep}\d{{3}})+|\d+" if sep else r"\d+"
+        whole = rf"[1-9][0-9]{{0,2}}(?:{sep}[0-9]{{3}})+|[0-9]+" if sep else r"[0-9]+"
         prefix = re.escape(self.prefix) + r"\s?" if self.prefix else ""
         suffix = r"\s?" + re.escape(self.suffix) if self.suffix else ""
         opened, closed = (r"(\()?", r"([)-])?") if self.accounting else ("(x^)?", "(x^)?")
-        return rf"^{opened}([+-])?{prefix}([+-])?({whole})(?:{dec}(\d+))?{suffix}{closed}$"
+        return rf"^{opened}([+-])?{prefix}([+-])?({whole})(?:{dec}([0-9]+))?{suffix}{closed}$"
 
     def plain(self, texts: pl.Series) -> pl.Series:
         """The numbers as the plain reader knows them, with a point; null where a text is not of this form."""
@@ -101,7 +101,7 @@ def declared_form(name: str, example: str) -> NumberForm:
 
 def grouped_form(texts: pl.Series) -> NumberForm | None:
     """How the numbers among the texts are grouped, where that is beyond doubt and hardly a text is no number."""
-    numbers = texts.filter(texts.str.contains(r"^[+-]?\d[\d.,'’ \u00a0\u202f]*$"))
+    numbers = texts.filter(texts.str.contains(r"^[+-]?[0-9][0-9.,'’ \u00a0\u202f]*$"))
     if len(numbers) < ENOUGH * len(texts):
         return None
     texts = numbers
@@ -114,7 +114,7 @@ def _fits(texts: pl.Series, form: NumberForm) -> bool:
     grouped = texts.filter(texts.str.contains(form.thousands, literal=True))
     if grouped.is_empty():
         return False
-    if not texts.str.contains(rf"^[+-]?(?:[1-9]\d{{0,2}}(?:{sep}\d{{3}})+|\d{{1,3}})(?:{dec}\d+)?$").all():
+    if not texts.str.contains(rf"^[+-]?(?:[1-9][0-9]{{0,2}}(?:{sep}[0-9]{{3}})+|[0-9]{{1,3}})(?:{dec}[0-9]+)?$").all():
         return False
     if grouped.str.contains(form.decimal, literal=True).any():
         return True

@@ -104,9 +104,9 @@ def with_point(text: pl.Series, decimals: int) -> pl.Series:
     if not decimals:
         return text
     number = pl.col("cell")
-    bare = number.str.contains(r"^ *[+-]?\d+ *$")
+    bare = number.str.contains(r"^ *[+-]?[0-9]+ *$")
     digits = number.str.strip_chars(" ").str.zfill(decimals + 1)
-    pointed = digits.str.replace(rf"^([+-]?\d*)(\d{{{decimals}}})$", "${1}.${2}")
+    pointed = digits.str.replace(rf"^([+-]?[0-9]*)([0-9]{{{decimals}}})$", "${1}.${2}")
     return text.alias("cell").to_frame().select(pl.when(bare).then(pointed).otherwise(number)).to_series()
 
 

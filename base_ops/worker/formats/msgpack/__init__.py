@@ -29,11 +29,10 @@ class MsgpackFormat:
         first = head[:1]
         if not (b"\x80" <= first <= b"\x9f" or first in (b"\xdc", b"\xdd", b"\xde", b"\xdf")):
             return 0.0
-        from base_ops.worker.formats.msgpack.peek import begins_with_maps
+        from base_ops.worker.formats.msgpack.peek import certainty
 
-        if not begins_with_maps(head):
-            return 0.0
-        return 0.9 if name.lower().endswith(self.suffixes) else 0.85
+        sure = certainty(head)
+        return max(sure, 0.9) if sure and name.lower().endswith(self.suffixes) else sure
 
     def read(self, source: ByteSource, spec: ReadSpec) -> Reader:
         from base_ops.worker.formats.msgpack.reader import open_msgpack

@@ -1,27 +1,33 @@
-"""Whether bytes begin with maps whose keys are texts."""
+"""How surely bytes begin with maps whose keys are texts."""
 
 from __future__ import annotations
 
 import msgpack
 
 _ENOUGH = 5
+_WHOLE, _PART = 0.97, 0.85
 
 
-def begins_with_maps(head: bytes) -> bool:
-    """True where the first objects are maps with texts as keys, at the top or in one array; the last may be cut off."""
+def certainty(head: bytes) -> float:
+    """Above 0 where the first objects are maps with texts as keys, at the top or in one array; the last may be cut off.
+
+    One whole map with printable keys cannot be chance: it is past what statistics of bytes may overrule.
+    """
     unpacker = msgpack.Unpacker(strict_map_key=True, unicode_errors="strict", ext_hook=msgpack.ExtType, timestamp=0)
     unpacker.feed(head)
+    sure = 0.0
     try:
         in_array = 0x90 <= head[0] <= 0x9F or head[0] in (0xDC, 0xDD)
         records = unpacker.read_array_header() if in_array else _ENOUGH
         for number in range(min(records, _ENOUGH)):
             if not _is_record(unpacker, is_first=number == 0):
-                return False
+                return 0.0
+            sure = _WHOLE
     except msgpack.OutOfData:
-        return True
+        return sure or _PART
     except (ValueError, TypeError, msgpack.UnpackException):
-        return False
-    return records > 0
+        return 0.0
+    return sure
 
 
 def _is_record(unpacker: msgpack.Unpacker, is_first: bool) -> bool:
@@ -34,7 +40,8 @@ def _is_record(unpacker: msgpack.Unpacker, is_first: bool) -> bool:
         raise
     for number in range(fields):
         try:
-            if not isinstance(unpacker.unpack(), str):
+            key = unpacker.unpack()
+            if not isinstance(key, str) or not key.isprintable():
                 return False
             unpacker.unpack()
         except msgpack.OutOfData:

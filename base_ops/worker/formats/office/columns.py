@@ -212,7 +212,7 @@ def exact_floats(texts: pl.Series) -> pl.Series:
     top, bottom = made.max(), made.min()
     if top is None or (bottom > -_EXACT_FLOAT and top < _EXACT_FLOAT):  # type: ignore[operator]
         return made
-    long = (texts.str.contains(r"^[+-]?\d{16,}$") & made.is_finite()).fill_null(False).arg_true().to_list()
+    long = (texts.str.contains(r"^[+-]?[0-9]{16,}$") & made.is_finite()).fill_null(False).arg_true().to_list()
     wrong = [i for i in long if int(texts[i]) != int(made[i])]
     return made.scatter(wrong, None) if wrong else made
 
@@ -284,10 +284,10 @@ def infer_type(strips: Sequence[Strip], context: Context) -> tuple[str, bool]:
 def _number_type(strips: Iterable[Strip]) -> str:
     parts = [s.only(np.isin(s.kind_array(), NUMBERS)).texts for s in strips]
     texts = pl.concat(parts)
-    whole = texts.str.contains(r"^[+-]?\d+$")
+    whole = texts.str.contains(r"^[+-]?[0-9]+$")
     if not whole.all():
         plain = pl.Series([plain_number(text) for text in texts.filter(~whole)])
-        if not plain.str.contains(r"^[+-]?\d+$").all():
+        if not plain.str.contains(r"^[+-]?[0-9]+$").all():
             return "float64"
     texts = texts.filter(whole)
     if texts.cast(pl.Int64, strict=False).null_count() == 0:

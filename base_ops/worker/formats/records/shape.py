@@ -25,7 +25,8 @@ _KINDS: dict[type, int] = {
 }
 _STAMP = re.compile(
     r"([12]\d{3})-\d\d-\d\d"
-    r"(?:[T ](?:[01]\d|2[0-3]):[0-5]\d(?::[0-5]\d(?:\.(\d{1,9}))?)?(Z|[+-]\d\d:?\d\d)?)?"
+    r"(?:[T ](?:[01]\d|2[0-3]):[0-5]\d(?::[0-5]\d(?:\.(\d{1,9}))?)?(Z|[+-]\d\d:?\d\d)?)?",
+    re.ASCII,
 )
 _DOMINANT = 0.95
 """From this share of its values on, a kind is the type of a column and values of other kinds are errors."""

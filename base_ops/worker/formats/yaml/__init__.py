@@ -26,6 +26,8 @@ _ENTRY = re.compile(
     rb"\s*(?:- )*(?:[A-Za-z0-9_./$-]+(?: [A-Za-z0-9_./$-]+){0,3}|\"[^\"]{1,100}\"|'[^']{1,100}')\s*:(?:\s|$)"
     rb"|\s*-(?:\s|$)|\s*\?\s|\s*[\]}]+,?\s*$"
 )
+_RECORD = re.compile(rb"- *\{.*\}\s*$")
+"""A record on a line of its own, which a delimiter cuts evenly too."""
 _LOOKED_AT = 100
 
 
@@ -45,6 +47,8 @@ class YamlFormat:
         if not lines:
             return 0.0
         if lines[0].startswith(b"%YAML "):
+            return 0.97
+        if len(lines) > 1 and all(_RECORD.match(line) for line in lines[:-1]):
             return 0.97
         says = lines[0].rstrip() == b"---"
         body = lines[1:] if says else lines
