@@ -1,7 +1,8 @@
 """A Kubernetes API over HTTP whose pods are local processes: create, get, list, watch, patch, delete, log, events.
 
 Each pod runs the command of its first container with the environment that its spec gives it, and nothing else.
-A `Plan` says what befalls the next pod; `faults` say what the API itself answers.
+A `Plan` says what befalls the next pod; `faults` say what the API itself answers. What the namespaces' manifests do
+not allow is refused (admission.py).
 """
 
 from __future__ import annotations
@@ -25,6 +26,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
+
+from fakes import admission
 
 ROOT = Path(__file__).parent.parent.parent
 IDENTITY = "base-ops/identity"
@@ -384,6 +387,9 @@ class _Handler(BaseHTTPRequestHandler):
         request = f"{self.command} {parts.path}"
         with self.cluster.lock:
             self.cluster.requests.append(request)
+        if why := admission.forbidden(self.command, parts.path, query):
+            self._answer(*_status(403, "Forbidden", why))
+            return
         fault = self.cluster.fault_for(request)
         if fault is not None:
             if fault.after:
@@ -407,7 +413,7 @@ class _Handler(BaseHTTPRequestHandler):
             return 200, _list("PodList", cluster.select(None, labels, fields))
         if found := re.fullmatch(r"/api/v1/namespaces/([^/]+)/pods", path):
             if self.command == "POST":
-                return cluster.create(found[1], body)
+                return self._create(found[1], body)
             return 200, _list("PodList", cluster.select(found[1], labels, fields))
         if found := re.fullmatch(r"/api/v1/namespaces/([^/]+)/events", path):
             wanted = dict(part.split("=", 1) for part in fields.split(",") if part)
@@ -424,6 +430,12 @@ class _Handler(BaseHTTPRequestHandler):
                 pod.body["metadata"].setdefault("labels", {}).update(body["metadata"].get("labels", {}))
             return 200, pod.body
         return _status(404, "NotFound", path)
+
+    def _create(self, namespace: str, body: dict[str, Any]) -> tuple[int, dict[str, Any]]:
+        with self.cluster.lock:
+            live = [p.body for (space, _), p in self.cluster.pods.items() if space == namespace and not p.over]
+            status, reason, message = admission.refused(namespace, body, live)
+            return _status(status, reason, message) if status else self.cluster.create(namespace, body)
 
     def _answer(
         self, status: int, body: dict[str, Any], headers: dict[str, str] | None = None, silent: bool = False
