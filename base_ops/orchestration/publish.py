@@ -77,8 +77,9 @@ def _emit_models(step: StepResult) -> None:
             source = "fallback" if finding.data["source"] == "fallback" else "model"
             stats.incr("base_model_decisions_total", tags={"model": str(finding.data["model"]), "source": source})
     model, accuracy = step.observations.get("model"), step.observations.get("accuracy")
-    if isinstance(model, str) and isinstance(accuracy, Mapping) and isinstance(accuracy.get("model"), float):
-        stats.gauge("base_model_accuracy", accuracy["model"], tags={"model": model})
+    share = accuracy.get("model") if isinstance(accuracy, Mapping) else None
+    if isinstance(model, str) and isinstance(share, float):
+        stats.gauge("base_model_accuracy", share, tags={"model": model})
 
 
 def sweep_lake(settings: Settings) -> int:

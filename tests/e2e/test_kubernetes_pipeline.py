@@ -68,7 +68,9 @@ def test_the_base_pipeline_as_pods(tmp_path: Path) -> None:
         cluster.secrets |= {
             "base-lake": access,
             "base-conn-sample-api": {"sample_api.json": connection},
-            "base-conn-masking-key": {"masking_key.json": '{"conn_type": "generic", "password": "k"}'},
+            "base-conn-masking-key": {
+                "masking_key.json": '{"conn_type": "generic", "password": "0123456789abcdef0123"}'
+            },
         }
         settings = {
             "AIRFLOW_HOME": str(tmp_path / "airflow"),

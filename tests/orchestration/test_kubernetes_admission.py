@@ -26,7 +26,12 @@ def pod(profile: str = "default", vault_role: str = "") -> dict[str, Any]:
     """A pod as the templates make it, with a connection."""
     template = fold(pod_template(load_settings({}), profile), connections_layer(["oanda"], vault_role))
     named = {"metadata": {"name": "converter-all-0123456789ab"}, "spec": {"serviceAccountName": f"{A}-worker"}}
-    return dict(fold(copy.deepcopy(template), {**named, "spec": {**named["spec"], "containers": [{"name": "base", "image": "i"}]}}))
+    return dict(
+        fold(
+            copy.deepcopy(template),
+            {**named, "spec": {**named["spec"], "containers": [{"name": "base", "image": "i"}]}},
+        )
+    )
 
 
 @pytest.mark.parametrize("vault_role", ["", "base-modules"])

@@ -91,7 +91,9 @@ def test_models_are_counted_by_who_decided(recorder: tuple[str, Recorder]) -> No
     from base_ops.orchestration.publish import emit_metrics
 
     _, seen = recorder
-    decided = [Finding(code="c", message="m", data={"model": "base-a-b", "source": s}) for s in ("mlflow:3", "fallback")]
+    decided = [
+        Finding(code="c", message="m", data={"model": "base-a-b", "source": s}) for s in ("mlflow:3", "fallback")
+    ]
     found = result()
     found.steps[0].findings = [*decided, Finding(code="other", message="m")]
     found.steps[0].observations = {"model": "base-a-b", "accuracy": {"model": 0.75, "rules": 0.5}}
