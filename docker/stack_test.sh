@@ -10,7 +10,7 @@ fi
 need() { # command, packages
   command -v "$1" >/dev/null && return
   [ -n "${UPDATED:-}" ] || { apt-get update -qq && UPDATED=1; }
-  DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${@:2}" >/dev/null
+  DEBIAN_FRONTEND=noninteractive RUNLEVEL=1 apt-get install -y -qq --no-install-recommends "${@:2}" >/dev/null
 }
 need dockerd docker.io
 need docker-compose docker-compose

@@ -1,6 +1,5 @@
 """The few lake files the orchestrator touches: Requests it writes, Results it reads, both small JSON; sample files.
 
-
 A local lake needs nothing; a remote one needs fsspec with the protocol's library on the Airflow side.
 """
 

@@ -7,9 +7,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import kubernetes_validate
 import pytest
 import yaml
 from deploy.rendering import HELM, ROOT
+
+from base_ops import __version__
 
 AIRFLOW = [HELM / "airflow" / f"{name}.yaml" for name in ("values", "local", "staging", "prod")]
 # Keys of the official chart 1.22 that we use. `*`: whatever the object behind takes (Kubernetes' own, or Airflow's).
@@ -75,6 +78,21 @@ def test_settings_of_each_environment_are_settings(environment: str) -> None:
 def test_the_statsd_exporter_of_the_chart_has_our_mapping() -> None:
     mapping = yaml.safe_load((HELM / "observability" / "statsd-mapping.yaml").read_text())["mappings"]
     assert yaml.safe_load(AIRFLOW[0].read_text())["statsd"]["overrideMappings"] == mapping
+
+
+def test_the_services_of_a_laptop_are_those_of_the_dev_stack() -> None:
+    objects = list(yaml.safe_load_all((HELM / "local" / "services.yaml").read_text()))
+    for item in objects:
+        kubernetes_validate.validate(item, "1.33", strict=True)
+        assert item["metadata"]["namespace"] == "airflow"
+    images = {
+        container["image"]
+        for item in objects
+        if item["kind"] == "Deployment"
+        for container in item["spec"]["template"]["spec"]["containers"]
+    }
+    compose = yaml.safe_load((ROOT / "docker-compose.yaml").read_text())["services"]
+    assert images == {compose["postgres"]["image"], compose["s3"]["image"], f"base-ops-worker:{__version__}"}
 
 
 def scanned() -> list[Path]:
