@@ -1,7 +1,7 @@
 """The sample market around a pipeline: a local server started before its tasks and stopped whatever happened.
 
 Pods see no local server. With the kubernetes runner vendor B's files are put into the lake, and vendor A's API is one
-that runs in the cluster (helm-values/local/services.yaml), behind the connection `sample_api`.
+that runs in the cluster (helm-values/local/sample.yaml), behind the connection `sample_api`.
 """
 
 from __future__ import annotations

@@ -81,7 +81,8 @@ def test_the_statsd_exporter_of_the_chart_has_our_mapping() -> None:
 
 
 def test_the_services_of_a_laptop_are_those_of_the_dev_stack() -> None:
-    objects = list(yaml.safe_load_all((HELM / "local" / "services.yaml").read_text()))
+    files = sorted((HELM / "local").glob("*.yaml"))
+    objects = [item for file in files for item in yaml.safe_load_all(file.read_text())]
     for item in objects:
         kubernetes_validate.validate(item, "1.33", strict=True)
         assert item["metadata"]["namespace"] == "airflow"
