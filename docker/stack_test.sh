@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
 # `make stack-test`: builds the images on a base made here, looks at them (tests/deploy/images.py) and brings the stack
 # up with them (stack.py). Needs root on a Debian machine; what is missing is installed; a Docker engine of its own is
-# started where none answers, and ended. Nothing waits for ever: after STACK_TEST_S seconds (1800) all is ended.
+# started where none answers, and ended. Nothing waits for ever: after STACK_TEST_S seconds (2400) all is ended.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 if [ -z "${STACK_TEST_UNTIL:-}" ]; then
-  STACK_TEST_UNTIL=set exec timeout --kill-after=60 "${STACK_TEST_S:-1800}" "$0"
+  STACK_TEST_UNTIL=set exec timeout --kill-after=60 "${STACK_TEST_S:-2400}" "$0"
 fi
 need() { # command, packages
   command -v "$1" >/dev/null && return
