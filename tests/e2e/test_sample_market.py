@@ -170,7 +170,7 @@ def test_airflows_own_command_runs_it(tmp_path: Path) -> None:
     }
 
     def airflow(*arguments: str, code: int = 0, **more: str) -> Done:
-        done = run(tmp_path / "home", "airflow", *arguments, **settings, **more)
+        done = run(tmp_path / "home", "airflow", *arguments, timeout_s=480, **settings, **more)
         assert done.code == code, done.err + done.out[-4000:]
         return done
 
