@@ -43,7 +43,8 @@ class Plan:
     """The scheduler waits for it."""
     unschedulable: str = ""
     waiting: list[tuple[str, str]] = field(default_factory=list)
-    """(reason, message) of the container, in turns; the last stays, unless it is empty: then the pod starts."""
+    """(reason, message) of the container, in turns, each until somebody has seen it; the last stays, unless it is
+    empty: then the pod starts."""
     rejected: str = ""
     """The kubelet's reason for failing the pod before any container."""
     on_line: tuple[str, str] = ("", "")
@@ -79,6 +80,8 @@ class Pod:
         self.verdict: dict[str, str] = {}
         """How its end is told, where that is not what its process says."""
         self.gone = False
+        self.reads = 0
+        """How often somebody looked at it."""
         self.folder = Path(tempfile.mkdtemp(dir=cluster.folder))
         body["status"] = {"phase": "Pending", "conditions": []}
 
@@ -118,6 +121,8 @@ class Pod:
             self.cluster.event(self, "Warning", "Failed", message)
             if number == len(plan.waiting) - 1:
                 return
+            seen = self.reads
+            self.cluster.wait(lambda seen=seen: self.reads > seen or self.gone)  # type: ignore[misc]
             time.sleep(0.15)
         self._run()
 
@@ -428,6 +433,7 @@ class _Handler(BaseHTTPRequestHandler):
                 return _status(404, "NotFound", f'pods "{found[2]}" not found')
             if self.command == "PATCH":
                 pod.body["metadata"].setdefault("labels", {}).update(body["metadata"].get("labels", {}))
+            pod.reads += 1
             return 200, pod.body
         return _status(404, "NotFound", path)
 
