@@ -6,12 +6,14 @@ Never a success without a manifest, never two live pods, and in the end the very
 from __future__ import annotations
 
 import asyncio
+import faulthandler
 import functools
 import json
 import os
 import signal
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -26,6 +28,7 @@ from fakes.s3 import client, s3_server
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
 LAKE = "s3://lake/base"
+PATIENCE_S = 180
 WORKER = str(Path(kubernetes_tasks.__file__).with_name("paused_worker.py"))
 MOMENTS = {
     "before start": "",
@@ -130,6 +133,7 @@ def fork(folder: Path, work: Callable[[], Any]) -> tuple[int, Path]:
         return pid, out
     try:
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        faulthandler.register(signal.SIGUSR1, file=out.with_suffix(".stacks").open("w"))
         out.write_text(json.dumps(told(work)))
     finally:
         os._exit(0)
@@ -148,8 +152,16 @@ def told(work: Callable[[], Any]) -> dict[str, Any]:
 
 
 def end(pid: int, out: Path) -> dict[str, Any]:
-    """What a process has told; {} if it was killed."""
-    os.waitpid(pid, 0)
+    """What a process has told; {} if it was killed. One that does not end shows where it stands, and fails the test."""
+    until = time.monotonic() + PATIENCE_S
+    while os.waitpid(pid, os.WNOHANG) == (0, 0):
+        if time.monotonic() > until:
+            os.kill(pid, signal.SIGUSR1)
+            time.sleep(1)
+            os.kill(pid, signal.SIGKILL)
+            os.waitpid(pid, 0)
+            raise AssertionError(f"a process did not end:\n{out.with_suffix('.stacks').read_text()}")
+        time.sleep(0.02)
     return dict(json.loads(out.read_text() or "{}"))
 
 
