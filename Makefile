@@ -10,7 +10,7 @@ UV = $(or $(shell command -v uv),$(wildcard .venv-uv/bin/uv),$(PYTHON) -m uv)
 .PHONY: uv images up down logs stack-test manifests help setup demo test lint format bench calendars chaos ui requirements clean
 
 help: ## show this list
-	@grep -hE '^[a-z-]+:.*?## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
+	@grep -hE '^[a-z0-9%-]+:.*?## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
 
 setup: $(STAMP) ## make .venv with everything in it (uv is fetched if it is not there)
 
@@ -70,6 +70,9 @@ logs: ## follow the dev stack's logs
 
 stack-test: ## the dev stack for real, on images made here; starts a Docker engine if none runs
 	@docker/stack_test.sh
+
+section-10-%: setup ## what shows point % of the platform's "done means" (tests/deploy/section_10.yaml)
+	@$(BIN)/python tests/deploy/section_10.py $*
 
 manifests: setup ## render the Kubernetes manifests, dashboards and rules from their tables
 	@$(BIN)/python helm-values/modules/render.py && $(BIN)/python helm-values/argocd/render.py && $(BIN)/python helm-values/observability/render.py

@@ -1,4 +1,7 @@
-"""Before the dev stack's Airflow: its database, the schema of the state database, and the lake's bucket. Repeatable."""
+"""Before Airflow starts: its settings are right, its database and the lake can be reached, and what they need is there.
+
+Airflow's tables, the schema of the state database, the lake's bucket. Repeatable. What is wrong is said in one line.
+"""
 
 import os
 import subprocess
@@ -7,11 +10,50 @@ import sys
 import psycopg
 import s3fs
 
-subprocess.run([sys.executable, "-m", "airflow", "db", "migrate"], check=True)
-url = os.environ["AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"].replace("postgresql+psycopg://", "postgresql://")
-with psycopg.connect(url) as connection:
-    connection.execute("CREATE SCHEMA IF NOT EXISTS base_ops")
-bucket = os.environ["BASE_LAKE_URL"].removeprefix("s3://").split("/")[0]
-store = s3fs.S3FileSystem()
-if not store.exists(bucket):
-    store.mkdir(bucket)
+from base_ops.core.errors import BaseOpsError, Transient
+from base_ops.core.settings import load_settings
+
+
+def main() -> None:
+    settings = load_settings()
+    _schema(os.environ["AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"].replace("postgresql+psycopg://", "postgresql://"))
+    subprocess.run([sys.executable, "-m", "airflow", "db", "migrate"], check=True)
+    if settings.lake.startswith("s3://"):
+        _bucket(settings.lake.removeprefix("s3://").split("/")[0])
+
+
+def _schema(url: str) -> None:
+    try:
+        with psycopg.connect(url, connect_timeout=10) as connection:
+            connection.execute("CREATE SCHEMA IF NOT EXISTS base_ops")
+    except psycopg.OperationalError as error:
+        about = psycopg.conninfo.conninfo_to_dict(url)
+        raise Transient(
+            "Airflow's database cannot be reached",
+            code="no_database",
+            where=f"{about.get('host')}:{about.get('port', 5432)}/{about.get('dbname')}",
+            found=str(error).splitlines()[0],
+            todo="see that it runs, and correct AIRFLOW__DATABASE__SQL_ALCHEMY_CONN",
+        ) from None
+
+
+def _bucket(bucket: str) -> None:
+    store = s3fs.S3FileSystem()
+    try:
+        if not store.exists(bucket):
+            store.mkdir(bucket)
+    except OSError as error:
+        raise Transient(
+            "The lake's bucket cannot be reached",
+            code="no_lake",
+            where=bucket,
+            found=f"{type(error).__name__}: {error}",
+        ) from None
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except BaseOpsError as error:
+        sys.stderr.write(error.text() + "\n")
+        sys.exit(error.outcome.exit_code)

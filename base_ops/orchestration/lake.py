@@ -1,4 +1,4 @@
-"""The few lake files the orchestrator touches: it writes Requests and reads Results, both small JSON.
+"""The few lake files the orchestrator touches: Requests it writes, Results it reads, both small JSON; sample files.
 
 A local lake needs nothing; a remote one needs fsspec with the protocol's library on the Airflow side.
 """
@@ -31,6 +31,12 @@ def is_local(url: str) -> bool:
 def write_request(uri: str, request: Request) -> None:
     """Store a Request beside where its Result will be."""
     _write(uri, request.model_dump_json(indent=1).encode())
+
+
+def write_if_changed(uri: str, data: bytes) -> None:
+    """Store a small file, unless these very bytes are there: what reads it by its date sees no change."""
+    if _read(uri) != data:
+        _write(uri, data)
 
 
 def read_result(uri: str) -> Result | None:

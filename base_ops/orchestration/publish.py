@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from base_ops.core.protocol import Result
+from base_ops.core.protocol import Result, StepResult
 from base_ops.core.settings import Settings
 from base_ops.orchestration.lake import find_results, read_result
 
@@ -65,6 +65,21 @@ def emit_metrics(result: Result) -> None:
         seconds = result.seconds if len(result.steps) == 1 else step.seconds
         stats.timing("base_job_duration_seconds", timedelta(seconds=seconds), tags=tags)
         stats.gauge("agent_health_status", int(result.status.is_green), tags={"agent": step.agent})
+        _emit_models(step)
+
+
+def _emit_models(step: StepResult) -> None:
+    """Who decided, a model or its fallback, by the findings that say so; and how often a trained one is right."""
+    from airflow.sdk.observability import stats
+
+    for finding in step.findings:
+        if {"model", "source"} <= finding.data.keys():
+            source = "fallback" if finding.data["source"] == "fallback" else "model"
+            stats.incr("base_model_decisions_total", tags={"model": str(finding.data["model"]), "source": source})
+    model, accuracy = step.observations.get("model"), step.observations.get("accuracy")
+    share = accuracy.get("model") if isinstance(accuracy, Mapping) else None
+    if isinstance(model, str) and isinstance(share, float):
+        stats.gauge("base_model_accuracy", share, tags={"model": model})
 
 
 def sweep_lake(settings: Settings) -> int:

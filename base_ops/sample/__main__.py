@@ -1,8 +1,20 @@
-"""`python -m base_ops.sample <home>`: the API in the background; see server.py."""
+"""`python -m base_ops.sample <home>`: the API in the background; with `--listen` in the foreground; see server.py."""
 
-import sys
+import argparse
 from pathlib import Path
 
-from base_ops.sample.server import main
+from base_ops.sample.server import listen, main
 
-main(Path(sys.argv[1]))
+parser = argparse.ArgumentParser(prog="python -m base_ops.sample")
+parser.add_argument("home", type=Path, nargs="?", help="folder of the sample's files and connections")
+parser.add_argument("--listen", metavar="HOST:PORT", help="serve here, in the foreground")
+parser.add_argument("--connection", type=Path, help="file of the connection, for its token (with --listen)")
+arguments = parser.parse_args()
+if (arguments.home is None) == (arguments.listen is None) or (arguments.listen is None) != (
+    arguments.connection is None
+):
+    parser.error("give either a home, or --listen and --connection")
+if arguments.home is None:
+    listen(arguments.listen, arguments.connection)
+else:
+    main(arguments.home)

@@ -3,7 +3,8 @@
     {"data": [{"symbol": …}, …], "next": "<cursor>" or null}
 
 As real ones do, it asks a client to slow down once: the fourth request for quotes gets 429 with `Retry-After: 1`.
-It runs by itself (`python -m base_ops.sample <home>`), and ends when nobody asked for 15 minutes.
+It runs by itself (`python -m base_ops.sample <home>`), and ends when nobody asked for 15 minutes; or in the foreground,
+for pods to ask (`python -m base_ops.sample --listen 0.0.0.0:8080 --connection sample_api.json`).
 
     POST /oauth/token   client credentials for an access token; GET /oauth/keys: what checks its signature
     GET /v2/quotes      the same quotes for such a token, on a bad day: see faults.py
@@ -45,10 +46,16 @@ class Api(ThreadingHTTPServer):
 
     daemon_threads = True
 
-    def __init__(self, folder: Path, faults: Faults | None = None) -> None:
-        super().__init__((HOST, 0), Handler)
+    def __init__(
+        self,
+        folder: Path,
+        address: tuple[str, int] = (HOST, 0),
+        token: str = "",
+        faults: Faults | None = None,
+    ) -> None:
+        super().__init__(address, Handler)
         self.folder = folder
-        self.token = secrets.token_urlsafe(24)
+        self.token = token or secrets.token_urlsafe(24)
         self.issuer = Issuer()
         self.faults = faults or Faults()
         self.asked = 0
@@ -212,6 +219,14 @@ def write_private(path: Path, value: object) -> None:
     with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
         json.dump(value, file, indent=1)
     fresh.replace(path)
+
+
+def listen(address: str, connection: Path) -> None:
+    """Serve in the foreground, with the token of the very connection that the jobs have, until ended."""
+    host, _, port = address.rpartition(":")
+    token = json.loads(connection.read_text())["password"]
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    Api(connection.parent, (host, int(port)), token).serve_forever()
 
 
 def main(home: Path) -> None:

@@ -13,6 +13,10 @@ import yaml
 
 HERE = Path(__file__).parent
 Manifest = dict[str, Any]
+DNS_CACHE = "169.254.20.10"
+"""Where NodeLocal DNSCache listens, if there is one."""
+POD_IDENTITY = "169.254.170.23"
+"""EKS Pod Identity: where a pod asks for the credentials of its own role."""
 HEADER = "# Rendered from ../table.yaml by `make manifests`. Do not edit.\n"
 
 
@@ -38,7 +42,7 @@ def manifests(module: str, wave: int, table: dict[str, Any]) -> list[Manifest]:
         _quota(module, table["limits"]),
         _limits(module, table["container"]),
         _policy(module, "default-deny", {"podSelector": {}, "policyTypes": ["Ingress", "Egress"]}),
-        _policy(module, "jobs-may-reach", _egress(table["airflow"]["namespace"])),
+        _policy(module, "jobs-may-reach", _egress(table["airflow"]["namespace"], table["reach"])),
     ]
 
 
@@ -86,20 +90,28 @@ def _policy(module: str, policy: str, spec: Manifest) -> Manifest:
     return _object("networking.k8s.io/v1", "NetworkPolicy", module, policy, spec=spec)
 
 
-def _egress(airflow: str) -> Manifest:
-    """DNS; Airflow's API, database and StatsD; what else is configured, by its port; HTTPS. Not the node's metadata.
+def _egress(airflow: str, reach: dict[str, list[int]]) -> Manifest:
+    """DNS; Airflow's API, database and StatsD; what else is configured, by its port; the node's agent for credentials.
 
-    No rule lets anything in, so that a job of one module cannot reach one of another on any port.
+    Some networks take an address block for what is outside the cluster only: pods are named beside it, but those of
+    no module. No rule lets anything in either, so that a job of one module cannot reach one of another on any port.
+    The node's metadata stays closed.
     """
     within = {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": airflow}}}
-    dns = {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "kube-system"}}}
-    anywhere = {"ipBlock": {"cidr": "0.0.0.0/0", "except": ["169.254.0.0/16"]}}
+    dns = [{"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "kube-system"}}}, _address(DNS_CACHE)]
+    others = {"namespaceSelector": {"matchExpressions": [{"key": "module.type", "operator": "DoesNotExist"}]}}
+    anywhere = [{"ipBlock": {"cidr": "0.0.0.0/0", "except": ["169.254.0.0/16"]}}, others]
     rules = [
-        {"to": [dns], "ports": [_port(53, "UDP"), _port(53)]},
+        {"to": dns, "ports": [_port(53, "UDP"), _port(53)]},
         {"to": [within], "ports": [_port(8080), _port(5432), _port(9125, "UDP")]},
-        {"to": [anywhere], "ports": [_port(443), _port(5432), _port(9092), _port(5000), _port(8200)]},
+        {"to": anywhere, "ports": [_port(port) for ports in reach.values() for port in ports]},
+        {"to": [_address(POD_IDENTITY)], "ports": [_port(80)]},
     ]
     return {"podSelector": {}, "policyTypes": ["Egress"], "egress": rules}
+
+
+def _address(address: str) -> Manifest:
+    return {"ipBlock": {"cidr": f"{address}/32"}}
 
 
 def _port(number: int, protocol: str = "TCP") -> Manifest:

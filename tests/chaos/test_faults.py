@@ -52,7 +52,7 @@ def unkind(folder: Path, seed: int) -> Iterator[Api]:
     """The sample's API in this process, with faults of its own."""
     folder.mkdir(parents=True)
     dice = random.Random(seed)
-    api = Api(folder, Faults(plan={}, share=dice.choice((0.1, 0.3, 0.6)), seed=seed, in_row=3, retry_after="0"))
+    api = Api(folder, faults=Faults(plan={}, share=dice.choice((0.1, 0.3, 0.6)), seed=seed, in_row=3, retry_after="0"))
     thread = threading.Thread(target=api.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
     thread.start()
     try:

@@ -98,6 +98,7 @@ def check() -> None:
     except urllib.error.HTTPError as error:
         expect(error.code == 409, f"the second post of a run id got {error.code}")
     wait("the first run is green", RUN_S, lambda: airflow.is_done("first"))
+    check_probe()
     rows = table()
     expect(len(rows) > 100, f"the table in S3 has {len(rows)} rows")
     say(f"the table in S3 has {len(rows)} rows")
@@ -110,6 +111,13 @@ def check() -> None:
     wait("the second run is green", RUN_S, lambda: airflow.is_done("second"))
     expect(table() == rows, "the second run changed the table")
     say("the same table after the restart")
+
+
+def check_probe() -> None:
+    """What the Airflow chart asks of the scheduler's container, as it asks."""
+    probe = ["/entrypoint", "airflow", "jobs", "check", "--job-type", "SchedulerJob", "--local"]
+    found = output("docker/stack.sh", "compose", "exec", "-T", "airflow-scheduler", *probe)
+    expect("Found one alive job" in found, f"the chart's probe of the scheduler: {found}")
 
 
 def knows(airflow: Airflow) -> bool:

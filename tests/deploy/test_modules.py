@@ -79,6 +79,24 @@ def test_nobody_may_read_secrets_or_enter_pods() -> None:
     assert all(account["automountServiceAccountToken"] is False for account in of_kind("ServiceAccount", base()))
 
 
+def ports_to(rules: list[dict[str, Any]], peer: dict[str, Any]) -> set[int]:
+    """The ports of the egress rules that name this peer."""
+    return {port["port"] for rule in rules if peer in rule["to"] for port in rule["ports"]}
+
+
+@pytest.mark.server
+def test_jobs_reach_what_they_need_and_not_the_nodes_credentials() -> None:
+    policies = of_kind("NetworkPolicy", kustomized(HELM / "modules" / "overlays" / "local"))
+    rules = next(p for p in policies if p["metadata"]["name"] == "jobs-may-reach")["spec"]["egress"]
+    outside = {"ipBlock": {"cidr": "0.0.0.0/0", "except": ["169.254.0.0/16"]}}  # not the node's metadata
+    inside = {"namespaceSelector": {"matchExpressions": [{"key": "module.type", "operator": "DoesNotExist"}]}}
+    assert ports_to(rules, outside) == ports_to(rules, inside) == {443, 5432, 9092, 5000, 8200, 8333, 9000}
+    assert ports_to(rules, {"ipBlock": {"cidr": "169.254.170.23/32"}}) == {80}
+    system = {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "kube-system"}}}
+    assert ports_to(rules, system) == ports_to(rules, {"ipBlock": {"cidr": "169.254.20.10/32"}}) == {53}
+    assert all("module.type" in space["metadata"]["labels"] for space in of_kind("Namespace", base()))
+
+
 def lets_in(policies: list[dict[str, Any]], namespace: str) -> list[Any]:
     """The ingress rules of a namespace that is closed unless a rule opens it."""
     mine = [p for p in policies if p["metadata"]["namespace"] == namespace and "Ingress" in p["spec"]["policyTypes"]]

@@ -35,6 +35,7 @@ WORDS = {
     "rate",
     "increase",
     "max",
+    "min",
     "avg",
     "count",
     "or",

@@ -7,9 +7,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import kubernetes_validate
 import pytest
 import yaml
 from deploy.rendering import HELM, ROOT
+
+from base_ops import __version__
 
 AIRFLOW = [HELM / "airflow" / f"{name}.yaml" for name in ("values", "local", "staging", "prod")]
 # Keys of the official chart 1.22 that we use. `*`: whatever the object behind takes (Kubernetes' own, or Airflow's).
@@ -77,6 +80,22 @@ def test_the_statsd_exporter_of_the_chart_has_our_mapping() -> None:
     assert yaml.safe_load(AIRFLOW[0].read_text())["statsd"]["overrideMappings"] == mapping
 
 
+def test_the_services_of_a_laptop_are_those_of_the_dev_stack() -> None:
+    files = sorted((HELM / "local").glob("*.yaml"))
+    objects = [item for file in files for item in yaml.safe_load_all(file.read_text())]
+    for item in objects:
+        kubernetes_validate.validate(item, "1.33", strict=True)
+        assert item["metadata"]["namespace"] == "airflow"
+    images = {
+        container["image"]
+        for item in objects
+        if item["kind"] == "Deployment"
+        for container in item["spec"]["template"]["spec"]["containers"]
+    }
+    compose = yaml.safe_load((ROOT / "docker-compose.yaml").read_text())["services"]
+    assert images == {compose["postgres"]["image"], compose["s3"]["image"], f"base-ops-worker:{__version__}"}
+
+
 def scanned() -> list[Path]:
     folders = [HELM, ROOT / "docker", ROOT / "pod_templates", ROOT / "dags"]
     files = [
@@ -120,7 +139,7 @@ def test_the_compose_file_opens_ports_on_this_machine_alone_and_pins_its_images(
 
 def test_every_variable_of_the_compose_file_has_an_example() -> None:
     text = (ROOT / "docker-compose.yaml").read_text()
-    asked = set(re.findall(r"\$\{([A-Z0-9_]+)", text)) - {"STATSD_ON", "BASE_MLFLOW_TRACKING_URI"}
+    asked = set(re.findall(r"\$\{([A-Z0-9_]+)", text)) - {"STATSD_ON", "SCHEDULES", "BASE_MLFLOW_TRACKING_URI"}
     example = dict(
         line.split("=", 1)
         for line in (ROOT / ".env.example").read_text().splitlines()

@@ -1,7 +1,8 @@
 """A Kubernetes API over HTTP whose pods are local processes: create, get, list, watch, patch, delete, log, events.
 
 Each pod runs the command of its first container with the environment that its spec gives it, and nothing else.
-A `Plan` says what befalls the next pod; `faults` say what the API itself answers.
+A `Plan` says what befalls the next pod; `faults` say what the API itself answers. What the namespaces' manifests do
+not allow is refused (admission.py).
 """
 
 from __future__ import annotations
@@ -26,6 +27,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
+from fakes import admission
+
 ROOT = Path(__file__).parent.parent.parent
 IDENTITY = "base-ops/identity"
 GRACE_S = 0.5
@@ -40,7 +43,8 @@ class Plan:
     """The scheduler waits for it."""
     unschedulable: str = ""
     waiting: list[tuple[str, str]] = field(default_factory=list)
-    """(reason, message) of the container, in turns; the last stays, unless it is empty: then the pod starts."""
+    """(reason, message) of the container, in turns, each until somebody has seen it; the last stays, unless it is
+    empty: then the pod starts."""
     rejected: str = ""
     """The kubelet's reason for failing the pod before any container."""
     on_line: tuple[str, str] = ("", "")
@@ -76,6 +80,8 @@ class Pod:
         self.verdict: dict[str, str] = {}
         """How its end is told, where that is not what its process says."""
         self.gone = False
+        self.reads = 0
+        """How often somebody looked at it."""
         self.folder = Path(tempfile.mkdtemp(dir=cluster.folder))
         body["status"] = {"phase": "Pending", "conditions": []}
 
@@ -115,6 +121,8 @@ class Pod:
             self.cluster.event(self, "Warning", "Failed", message)
             if number == len(plan.waiting) - 1:
                 return
+            seen = self.reads
+            self.cluster.wait(lambda seen=seen: self.reads > seen or self.gone)  # type: ignore[misc]
             time.sleep(0.15)
         self._run()
 
@@ -384,6 +392,9 @@ class _Handler(BaseHTTPRequestHandler):
         request = f"{self.command} {parts.path}"
         with self.cluster.lock:
             self.cluster.requests.append(request)
+        if why := admission.forbidden(self.command, parts.path, query):
+            self._answer(*_status(403, "Forbidden", why))
+            return
         fault = self.cluster.fault_for(request)
         if fault is not None:
             if fault.after:
@@ -407,7 +418,7 @@ class _Handler(BaseHTTPRequestHandler):
             return 200, _list("PodList", cluster.select(None, labels, fields))
         if found := re.fullmatch(r"/api/v1/namespaces/([^/]+)/pods", path):
             if self.command == "POST":
-                return cluster.create(found[1], body)
+                return self._create(found[1], body)
             return 200, _list("PodList", cluster.select(found[1], labels, fields))
         if found := re.fullmatch(r"/api/v1/namespaces/([^/]+)/events", path):
             wanted = dict(part.split("=", 1) for part in fields.split(",") if part)
@@ -422,8 +433,15 @@ class _Handler(BaseHTTPRequestHandler):
                 return _status(404, "NotFound", f'pods "{found[2]}" not found')
             if self.command == "PATCH":
                 pod.body["metadata"].setdefault("labels", {}).update(body["metadata"].get("labels", {}))
+            pod.reads += 1
             return 200, pod.body
         return _status(404, "NotFound", path)
+
+    def _create(self, namespace: str, body: dict[str, Any]) -> tuple[int, dict[str, Any]]:
+        with self.cluster.lock:
+            live = [p.body for (space, _), p in self.cluster.pods.items() if space == namespace and not p.over]
+            status, reason, message = admission.refused(namespace, body, live)
+            return _status(status, reason, message) if status else self.cluster.create(namespace, body)
 
     def _answer(
         self, status: int, body: dict[str, Any], headers: dict[str, str] | None = None, silent: bool = False

@@ -345,7 +345,7 @@ def test_two_processes_of_one_task_share_one_pod(cluster: Cluster, converter: An
     cluster.wait(lambda: sum(request.startswith("POST") for request in cluster.requests) == 2)
     hold.set()
     for thread in threads:
-        thread.join(30)
+        thread.join(120)
     assert [value["status"] for value in values] == ["ok", "ok"]
     assert len({value["result_uri"] for value in values}) == 1
     assert len(cluster.past) == 1
@@ -438,7 +438,7 @@ def test_a_deleted_pod_that_stays_is_not_waited_for_for_ever(cluster: Cluster, c
     cluster.wait(lambda: cluster.past and cluster.the_pod().lines)
     operator = mine.operator()
     operator.pods.delete(operator.pods.read("base-data-ingestion", cluster.the_pod().name))
-    thread.join(30)
+    thread.join(120)
     assert mine.store["error"] == "PodNodeLost"
 
 
@@ -467,7 +467,7 @@ def test_on_kill_ends_the_pod(cluster: Cluster, converter: Any) -> None:
     thread.start()
     cluster.wait(lambda: cluster.past and cluster.the_pod().lines)
     operator.on_kill()
-    thread.join(30)
+    thread.join(120)
     assert type(seen[0]).__name__ == "JobTransient" and "interrupted" in str(seen[0])
     cluster.wait(lambda: not cluster.pods)
     assert not cluster.the_pod().alive

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
@@ -11,7 +12,6 @@ from typing import Any
 import pytest
 from fakes.kubernetes import Cluster, Fault, Plan, kubernetes_api
 from fakes.kubernetes_tasks import shorten_retries
-from kubernetes.client import models as k8s
 
 LAKE = "memory://lake"
 NAMESPACE = "base-data-ingestion"
@@ -41,13 +41,18 @@ def api(cluster: Cluster) -> Any:
 def make(
     api: Any, name: str, identity: dict[str, Any] | None = None, lake: str = LAKE, part_of: str = "base-ops"
 ) -> None:
+    from airflow.providers.cncf.kubernetes.pod_generator import PodGenerator
+
+    from base_ops.core.settings import load_settings
     from base_ops.orchestration.kubernetes.reconcile import deployment_id
+    from base_ops.orchestration.kubernetes.template import pod_template
 
     labels = {"app.kubernetes.io/part-of": part_of, "base-ops/deployment": deployment_id(lake)}
     annotations = {} if identity is None else {"base-ops/identity": json.dumps(identity)}
-    about = k8s.V1ObjectMeta(name=name, namespace=NAMESPACE, labels=labels, annotations=annotations)
-    container = k8s.V1Container(name="base", image="x", command=["true"])
-    api.create(k8s.V1Pod(metadata=about, spec=k8s.V1PodSpec(containers=[container])))
+    about = {"name": name, "namespace": NAMESPACE, "labels": labels, "annotations": annotations}
+    pod = copy.deepcopy(pod_template(load_settings({}), "default"))
+    pod["spec"]["containers"][0] |= {"image": "x", "command": ["true"]}
+    api.create(PodGenerator.deserialize_model_dict({**pod, "metadata": about}))
 
 
 def swept(api: Any, state: str | None, age: timedelta = timedelta(hours=1)) -> list[str]:

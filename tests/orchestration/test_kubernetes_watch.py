@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from kubernetes.client import models as k8s
 
-from base_ops.orchestration.kubernetes.failures import End, PodEnd
+from base_ops.orchestration.kubernetes.failures import BEFORE_START, End, PodEnd
 from base_ops.orchestration.kubernetes.logs import PodLog, split_time
 from base_ops.orchestration.kubernetes.watch import Limits, PodWatch, end_of, has_started
 
@@ -73,6 +73,18 @@ def test_how_a_pod_ended(found: k8s.V1Pod, end: End, code: int | None) -> None:
     assert (told.end, told.exit_code) == (end, code)
     assert told == PodEnd.of_event(told.as_event())
     assert PodWatch("base", Limits()).look(found, 0) == told
+
+
+def test_an_init_container_that_fails_is_named() -> None:
+    found = pod("Failed")
+    about = {"image": "i", "image_id": "i", "ready": False, "restart_count": 0}
+    found.status.init_container_statuses = [
+        k8s.V1ContainerStatus(name="first", state=ended(0, "Completed"), **about),
+        k8s.V1ContainerStatus(name="vault-agent-init", state=ended(2), **about),
+    ]
+    told = end_of(found, "base")
+    assert told == PodEnd(End.INIT_FAILED, "the init container vault-agent-init ended with 2 (Error)")
+    assert type(told.error("x", 1)).__name__ == "PodInitFailed" and End.INIT_FAILED in BEFORE_START
 
 
 def test_a_sidecar_that_goes_on_does_not_hold_the_job_up() -> None:

@@ -16,6 +16,7 @@ from base_ops.core.protocol import (
     Counts,
     DataRef,
     FieldInfo,
+    Finding,
     Identity,
     Lineage,
     Result,
@@ -83,6 +84,25 @@ def result() -> Result:
         ),
         seconds=2.5,
     )
+
+
+@pytest.mark.parametrize("recorder", ["airflow.sdk.observability.stats"], indirect=True)
+def test_models_are_counted_by_who_decided(recorder: tuple[str, Recorder]) -> None:
+    from base_ops.orchestration.publish import emit_metrics
+
+    _, seen = recorder
+    decided = [
+        Finding(code="c", message="m", data={"model": "base-a-b", "source": s}) for s in ("mlflow:3", "fallback")
+    ]
+    found = result()
+    found.steps[0].findings = [*decided, Finding(code="other", message="m")]
+    found.steps[0].observations = {"model": "base-a-b", "accuracy": {"model": 0.75, "rules": 0.5}}
+    emit_metrics(found)
+    assert [entry for entry in seen.seen if "model" in entry[0]] == [
+        ("base_model_decisions_total", 1, {"model": "base-a-b", "source": "model"}),
+        ("base_model_decisions_total", 1, {"model": "base-a-b", "source": "fallback"}),
+        ("base_model_accuracy", 0.75, {"model": "base-a-b"}),
+    ]
 
 
 def test_metrics_have_the_agreed_names_and_tags(recorder: tuple[str, Recorder]) -> None:

@@ -9,6 +9,7 @@ JobTransient (retried, with back-off)            never retried
 ├── PodImageThrottled    the registry is busy
 ├── PodUnschedulable     no node has room
 ├── PodStartTimeout      scheduled, never started
+├── PodInitFailed        Vault's agent, mostly
 ├── PodPhaseUnknown      the node does not answer
 ├── PodInTheWay          an older pod will not go
 └── ClusterUnavailable   409, 429, 5xx, no answer
@@ -69,6 +70,10 @@ class PodStartTimeout(JobTransient):
     """A node was found, but the container did not start in time."""
 
 
+class PodInitFailed(JobTransient):
+    """What prepares the pod (Vault's agent, a sidecar's set-up) failed, so the job never ran."""
+
+
 class PodCannotStart(JobConfigError):
     """The container cannot be made or started as it is described."""
 
@@ -114,6 +119,7 @@ class End(StrEnum):
     IMAGE_THROTTLED = "image_throttled"
     UNSCHEDULABLE = "unschedulable"
     START_TIMEOUT = "start_timeout"
+    INIT_FAILED = "init_failed"
     CANNOT_START = "cannot_start"
     DEADLINE = "deadline"
     PHASE_UNKNOWN = "phase_unknown"
@@ -129,12 +135,15 @@ _EXCEPTIONS: dict[End, type[AirflowException]] = {
     End.IMAGE_THROTTLED: PodImageThrottled,
     End.UNSCHEDULABLE: PodUnschedulable,
     End.START_TIMEOUT: PodStartTimeout,
+    End.INIT_FAILED: PodInitFailed,
     End.CANNOT_START: PodCannotStart,
     End.PHASE_UNKNOWN: PodPhaseUnknown,
     End.API_AWAY: ClusterUnavailable,
     End.OUT_OF_MEMORY: PodOutOfMemory,
 }
-BEFORE_START = {End.IMAGE_MISSING, End.IMAGE_THROTTLED, End.UNSCHEDULABLE, End.START_TIMEOUT, End.CANNOT_START}
+BEFORE_START = {
+    *(End.IMAGE_MISSING, End.IMAGE_THROTTLED, End.UNSCHEDULABLE, End.START_TIMEOUT, End.INIT_FAILED, End.CANNOT_START)
+}
 """Launch errors: the job never ran."""
 
 
@@ -182,6 +191,7 @@ TODO: dict[End, str] = {
     End.IMAGE_THROTTLED: "a retry asks again; if it stays, use a mirror",
     End.UNSCHEDULABLE: "see the scheduler's reason; ask for less, or add nodes or tolerations",
     End.START_TIMEOUT: "see the pod's events above",
+    End.INIT_FAILED: "see that Vault is unsealed and its role may read the secrets; a retry asks again",
     End.CANNOT_START: "correct the pod template or the image's command",
     End.DEADLINE: "give it a longer execution_timeout, or less work",
     End.PHASE_UNKNOWN: "a retry clears the pod away first",

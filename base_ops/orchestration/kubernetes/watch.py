@@ -107,11 +107,20 @@ def end_of(pod: Any, container: str) -> PodEnd:
         end = End.NODE_LOST if reason in _NODE_GONE else End.EVICTED
         return PodEnd(end, f"the pod was ended: {reason}{said or ': ' + ((disruption and disruption.message) or '')}")
     if ended is None:
-        return PodEnd(End.NODE_LOST, f"the pod failed before its container ran{said}")
+        return _never_ran(pod, said)
     if ended.reason in ("ContainerCannotRun", "StartError"):
         return PodEnd(End.CANNOT_START, f"{ended.reason}: {ended.message or f'exit code {ended.exit_code}'}")
     how = f"exit code {ended.exit_code} ({ended.reason})"
     return PodEnd(End.KILLED if ended.exit_code in (137, 143) else End.EXIT, how, ended.exit_code)
+
+
+def _never_ran(pod: Any, said: str) -> PodEnd:
+    for status in pod.status.init_container_statuses or []:
+        failed = status.state.terminated if status.state is not None else None
+        if failed is not None and failed.exit_code:
+            how = f"the init container {status.name} ended with {failed.exit_code} ({failed.reason}){said}"
+            return PodEnd(End.INIT_FAILED, how)
+    return PodEnd(End.NODE_LOST, f"the pod failed before its container ran{said}")
 
 
 def has_started(pod: Any, container: str) -> bool:
