@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Mapping
-from typing import Any, cast, get_args
+from typing import Any, Self, cast, get_args
 
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
@@ -19,6 +19,13 @@ class Spec(BaseModel):
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True, defer_build=True)
+
+    def completed(self) -> Self:
+        """With what the deployment's configuration says where the spec says nothing.
+
+        Asked where a Request is made: a pod has no configuration, and does the same work as a process here.
+        """
+        return self
 
 
 def spec_type(agent: AgentId) -> Any:

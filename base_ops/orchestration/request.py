@@ -51,6 +51,7 @@ def step_request(agent: str, raw: Any) -> tuple[StepRequest, Spec]:
             found=type(raw).__name__,
         )
     spec = cast(Spec, parse_spec(AgentId.parse(agent), raw))  # None is for what is not rendered yet
+    spec = spec.completed()
     body = spec.model_dump(mode="json", by_alias=True, exclude_unset=True)
     action = body.pop("action", None) or str(getattr(spec, "action", "run"))
     return StepRequest(agent=agent, action=action, spec=body), spec

@@ -183,7 +183,7 @@ def job_module(agent: str) -> Any:
 def _spec(agent: str, raw: Mapping[str, Any]) -> Spec:
     spec = parse_spec(AgentId.parse(agent), raw)
     assert spec is not None
-    return spec
+    return spec.completed()
 
 
 def classify(error: BaseException) -> BaseOpsError:

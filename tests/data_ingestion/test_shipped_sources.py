@@ -20,6 +20,7 @@ from base_ops.data_ingestion.options.retries import RetryPoliciesFile, RetryPoli
 from base_ops.data_ingestion.options.schedule_policies import SchedulesFile, load_schedules
 from base_ops.data_ingestion.options.scheduler import DiscoverFallbackSourcesSpec
 from base_ops.data_ingestion.specs import ConverterSpec, SourceSpec
+from base_ops.orchestration.request import step_request
 from base_ops.worker.connectors import known_protocols, protocol_of
 from base_ops.worker.formats.registry import known_formats
 
@@ -156,13 +157,26 @@ def test_without_a_declared_fallback_the_same_type_of_data_stands_in(tmp_path: P
     def offered(source: str) -> list[Any]:
         step = StepResult(agent="data_ingestion.scheduler", action="discover_fallback_sources")
         spec = DiscoverFallbackSourcesSpec(action="discover_fallback_sources", source=source)
-        discover_fallback_sources(spec, context(tmp_path), step)
+        discover_fallback_sources(spec.completed(), context(tmp_path), step)
         return list(step.observations["fallbacks"])  # type: ignore[call-overload]
 
     assert [item["source"] for item in offered("custodian-sftp")] == ["portfolio-postgres", "pb-sftp"]
     assert all(item["degraded"] for item in offered("custodian-sftp"))
     assert offered("nyse-cloud")[0] == {"source": "nasdaq-data-link", "quality": 0.9, "degraded": False}
     assert offered("kinesis-audit-logs") == []
+
+
+def test_a_request_carries_what_the_configuration_says() -> None:
+    """A pod has no configuration: what a spec leaves to it is filled in where the Request is made."""
+    failure = {"source": "nyse-cloud", "code": "timeout"}
+    retry, _ = step_request("data_ingestion.fetch_retry", {"source": "nyse-cloud", "failure": failure})
+    assert retry.spec["policy"] == policy_of("nyse-cloud").model_dump(mode="json", exclude_unset=True)
+    asked = {"action": "discover_fallback_sources", "source": "custodian-sftp"}
+    fallback, _ = step_request("data_ingestion.scheduler", asked)
+    assert fallback.spec["stand_ins"] and "nasdaq-data-link" in fallback.spec["sources"]
+    assert fallback.spec["schedules"]["fallbacks"]
+    again, _ = step_request("data_ingestion.scheduler", {"action": fallback.action, **fallback.spec})
+    assert again == fallback
 
 
 def test_sources_that_are_not_set_up_say_so_and_fail_nothing(base_home: Path) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -230,6 +230,9 @@ class SelectOptimalRetryStrategySpec(Spec):
     """The spec of the fetch that failed, kept with a dead letter so that it can be replayed; connections by name."""
     policy: RetryPolicySpec | None = None
     """What is allowed; default: as retry-policies.yaml says of the source, else of its protocol."""
+
+    def completed(self) -> Self:
+        return self if self.policy is not None else self.model_copy(update={"policy": policy_of(self.source)})
 
 
 class AnalyzeFailurePatternsSpec(Spec):

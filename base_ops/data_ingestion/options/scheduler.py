@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from datetime import UTC, date, datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
+from base_ops.core.config import config_dir, source_ids
 from base_ops.core.spec import Spec
-from base_ops.data_ingestion.options.schedule_policies import SchedulesFile
+from base_ops.data_ingestion.options.agreements import load_policies
+from base_ops.data_ingestion.options.schedule_policies import SchedulesFile, load_schedules
 from base_ops.data_ingestion.options.schedules import Names, Zone
 
 
@@ -35,12 +37,27 @@ def _as_text(value: Any) -> Any:
 Instant = Annotated[str, BeforeValidator(_as_text), AfterValidator(_checked_instant)]
 
 
-class PlanRunsSpec(Spec):
+class _ByTheSchedules(Spec):
+    """What goes by the schedules of the deployment."""
+
+    schedules: SchedulesFile | None = None
+    """The schedules and their rules; default: schedules.yaml of the configuration."""
+
+    def completed(self) -> Self:
+        return self if self.schedules is not None else self.model_copy(update={"schedules": load_schedules()})
+
+    @property
+    def rules(self) -> SchedulesFile:
+        """The schedules, none where there is no configuration."""
+        return self.schedules or SchedulesFile()
+
+
+class PlanRunsSpec(_ByTheSchedules):
     """When the schedules run next, in which pools, who is deferred, and which are to be switched off."""
 
     action: Literal["plan_runs"]
-    schedules: SchedulesFile | None = None
-    """The schedules and their rules; default: schedules.yaml of the configuration."""
+    sources: Names | None = None
+    """Ids that schedules may name; default: those of the configured sources."""
     as_of: Instant | None = None
     """Plan from this moment on, ISO 8601; default: now."""
     horizon_h: float = Field(24, gt=0, le=24 * 31)
@@ -54,8 +71,12 @@ class PlanRunsSpec(Spec):
     io_bytes_per_s: float | None = Field(None, ge=0)
     """Input and output now, bytes per second."""
 
+    def completed(self) -> Self:
+        sources = source_ids(config_dir()) if self.sources is None else self.sources
+        return super().completed().model_copy(update={"sources": tuple(sources)})
 
-class PlanBackfillSpec(Spec):
+
+class PlanBackfillSpec(_ByTheSchedules):
     """Cut a stretch of the past into the chunks a backfill is run in."""
 
     action: Literal["plan_backfill"]
@@ -63,8 +84,6 @@ class PlanBackfillSpec(Spec):
     """From, ISO 8601."""
     end: Instant
     """Up to, ISO 8601."""
-    schedules: SchedulesFile | None = None
-    """The rules; default: schedules.yaml of the configuration."""
     market: str | None = None
     """Name of a calendar: chunks without a session are left out."""
 
@@ -75,7 +94,7 @@ class PlanBackfillSpec(Spec):
         return self
 
 
-class DiscoverFallbackSourcesSpec(Spec):
+class DiscoverFallbackSourcesSpec(_ByTheSchedules):
     """What to fetch from instead of a source that is not there, best first."""
 
     action: Literal["discover_fallback_sources"]
@@ -83,12 +102,20 @@ class DiscoverFallbackSourcesSpec(Spec):
     """Id of the source that failed."""
     tried: Names = ()
     """Ids of fallbacks that failed as well."""
-    schedules: SchedulesFile | None = None
-    """The fallbacks; default: schedules.yaml of the configuration."""
+    sources: Names | None = None
+    """Ids that may stand in; default: those of the configured sources."""
+    stand_ins: Names | None = None
+    """Ids that stand in where no fallback is declared, best first; default: sources of the same types of data, as
+    ingestion-policies.yaml maps them."""
     max_cache_age_s: float = Field(86_400, gt=0)
     """What was fetched last is no fallback when it is older, seconds."""
     as_of: Instant | None = None
     """Age is counted from this moment, ISO 8601; default: now."""
+
+    def completed(self) -> Self:
+        sources = source_ids(config_dir()) if self.sources is None else self.sources
+        stand_ins = load_policies().stand_ins(self.source) if self.stand_ins is None else self.stand_ins
+        return super().completed().model_copy(update={"sources": tuple(sources), "stand_ins": tuple(stand_ins)})
 
 
 class ForecastLoadSpec(Spec):

@@ -16,8 +16,8 @@ from base_ops.data_ingestion.jobs.fetch_retry.queue import Letter, Queue, letter
 from base_ops.data_ingestion.options.retries import (
     DeadLetterPolicy,
     FailureSpec,
+    RetryPolicySpec,
     SelectOptimalRetryStrategySpec,
-    policy_of,
 )
 from base_ops.worker.backoff import Clock
 from base_ops.worker.context import Context, JobOutput
@@ -41,7 +41,7 @@ def run(spec: SelectOptimalRetryStrategySpec, ctx: Context, clock: Clock) -> Job
     failure = spec.failure or _found(spec, ctx)
     now = clock.now()
     around = _around(spec, ctx, now)
-    policy = spec.policy or policy_of(spec.source)
+    policy = spec.policy or RetryPolicySpec()
     decision = decide(failure, policy, around, use_model=ctx.settings.models)
     step = StepResult(agent=AGENT, action=spec.action)
     step.observations = {"failure": failure.model_dump(mode="json"), "decision": decision.told()}

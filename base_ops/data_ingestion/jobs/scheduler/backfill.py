@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from base_ops.calendars.calendar import Calendar, load_calendar
 from base_ops.core.errors import ConfigError
 from base_ops.core.protocol import StepResult
-from base_ops.data_ingestion.options.schedule_policies import BackfillPolicy, load_schedules
+from base_ops.data_ingestion.options.schedule_policies import BackfillPolicy
 from base_ops.data_ingestion.options.scheduler import PlanBackfillSpec, instant
 from base_ops.worker.context import Context, JobOutput
 
@@ -18,7 +18,7 @@ def plan_backfill(spec: PlanBackfillSpec, _ctx: Context, step: StepResult) -> Jo
     Raises:
         ConfigError: longer than the policy allows.
     """
-    policy = (spec.schedules or load_schedules()).backfill
+    policy = spec.rules.backfill
     calendar = load_calendar(spec.market) if spec.market else None
     found = chunks(instant(spec.start), instant(spec.end), policy, calendar)
     step.observations = {

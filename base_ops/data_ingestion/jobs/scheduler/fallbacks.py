@@ -6,24 +6,21 @@ from datetime import datetime
 
 from pydantic import JsonValue
 
-from base_ops.core.config import config_dir, source_ids
 from base_ops.core.protocol import Finding, StepResult
 from base_ops.data_ingestion.jobs.scheduler.now import moment
-from base_ops.data_ingestion.options.agreements import load_policies
-from base_ops.data_ingestion.options.schedule_policies import CACHE, FallbackSpec, load_schedules
+from base_ops.data_ingestion.options.schedule_policies import CACHE, FallbackSpec
 from base_ops.data_ingestion.options.scheduler import DiscoverFallbackSourcesSpec, instant
 from base_ops.worker.context import Context, JobOutput
 
 
 def discover_fallback_sources(spec: DiscoverFallbackSourcesSpec, ctx: Context, step: StepResult) -> JobOutput:
     """Observations: `fallbacks`, best first, each with quality, whether it is degraded, and why it is left out."""
-    policy, now = spec.schedules or load_schedules(), moment(spec.as_of)
-    known = set(source_ids(config_dir()))
+    policy, now = spec.rules, moment(spec.as_of)
     given = sorted(policy.fallbacks.get(spec.source, ()), key=lambda item: -item.quality) or _of_the_same_type(spec)
     offered: list[JsonValue] = []
     left_out: dict[str, JsonValue] = {}
     for item in given:
-        why_not = _why_not(item, spec, ctx, known, now)
+        why_not = _why_not(item, spec, ctx, now)
         if why_not is not None:
             left_out[item.source] = why_not
             continue
@@ -40,16 +37,14 @@ def discover_fallback_sources(spec: DiscoverFallbackSourcesSpec, ctx: Context, s
 
 def _of_the_same_type(spec: DiscoverFallbackSourcesSpec) -> list[FallbackSpec]:
     """Where no fallback is declared: sources of the same type of data, none of them vouched for."""
-    return [FallbackSpec(source=name, quality=0.0) for name in load_policies().stand_ins(spec.source)]
+    return [FallbackSpec(source=name, quality=0.0) for name in spec.stand_ins or ()]
 
 
-def _why_not(
-    item: FallbackSpec, spec: DiscoverFallbackSourcesSpec, ctx: Context, known: set[str], now: datetime
-) -> str | None:
+def _why_not(item: FallbackSpec, spec: DiscoverFallbackSourcesSpec, ctx: Context, now: datetime) -> str | None:
     if item.source in spec.tried:
         return "tried already"
     if item.source != CACHE:
-        return None if item.source in known else "no source of this id is configured"
+        return None if item.source in (spec.sources or ()) else "no source of this id is configured"
     age = _cache_age_s(spec.source, ctx, now)
     if age is None:
         return "nothing has been fetched yet"

@@ -3,21 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from pydantic import JsonValue
 
 from base_ops.calendars.recurrence import last_vouched, moments_between
-from base_ops.core.config import config_dir, sources_dir
 from base_ops.core.errors import ConfigError
 from base_ops.core.protocol import Finding, StepResult
 from base_ops.data_ingestion.jobs.scheduler.now import moment
-from base_ops.data_ingestion.options.schedule_policies import (
-    PRIORITIES,
-    LimitsSpec,
-    SchedulesFile,
-    load_schedules,
-)
+from base_ops.data_ingestion.options.schedule_policies import CACHE, PRIORITIES, LimitsSpec, SchedulesFile
 from base_ops.data_ingestion.options.scheduler import PlanRunsSpec, instant
 from base_ops.data_ingestion.options.schedules import TimeSchedule
 from base_ops.worker.context import Context, JobOutput
@@ -34,7 +29,7 @@ def plan_runs(spec: PlanRunsSpec, _ctx: Context, step: StepResult) -> JobOutput:
     Raises:
         ConfigError: schedules.yaml is wrong, or a calendar does not reach over the horizon.
     """
-    schedules, now = spec.schedules or load_schedules(), moment(spec.as_of)
+    schedules, now = spec.rules, moment(spec.as_of)
     disabled = failing(schedules, spec.failures, now)
     runs = runs_ahead(schedules, now, now + timedelta(hours=spec.horizon_h), without=set(disabled))
     priority = {name: PRIORITIES[entry.priority] for name, entry in schedules.schedules.items()}
@@ -47,7 +42,11 @@ def plan_runs(spec: PlanRunsSpec, _ctx: Context, step: StepResult) -> JobOutput:
         "disabled": list(disabled),
         "held": list(held),
     }
-    step.findings = [*_dangling(schedules), *_ending(schedules, now), *_disabled_findings(disabled, schedules)]
+    step.findings = [
+        *_dangling(schedules, spec.sources or ()),
+        *_ending(schedules, now),
+        *_disabled_findings(disabled, schedules),
+    ]
     if not schedules.schedules:
         message = "There are no schedules: neither in spec.schedules nor in a schedules.yaml of the configuration"
         step.findings.append(Finding(code="no_schedules", severity="warning", message=message))
@@ -141,9 +140,9 @@ def _told(moments: list[datetime]) -> dict[str, JsonValue]:
     return {"count": len(moments), "first": [at.isoformat() for at in moments[:_NAMED_RUNS]]}
 
 
-def _dangling(schedules: SchedulesFile) -> list[Finding]:
+def _dangling(schedules: SchedulesFile, sources: Sequence[str]) -> list[Finding]:
     """References to sources that no configuration defines."""
-    known = {path.stem for path in sources_dir(config_dir()).glob("*.yaml")} | {"cache"}
+    known = {*sources, CACHE}
     named = {f"schedules.{name}.sources": set(entry.sources) for name, entry in schedules.schedules.items()}
     named |= {
         f"fallbacks.{source}": {source, *(f.source for f in given)} for source, given in schedules.fallbacks.items()
