@@ -9,7 +9,7 @@ import polars as pl
 from base_ops.core.errors import BadInput
 from base_ops.worker.engine.plan import POINTER
 from base_ops.worker.merge.arrival import Arrival
-from base_ops.worker.merge.files import ARRIVAL, BRANCH, SOURCE, Inputs
+from base_ops.worker.merge.files import ARRIVAL, BRANCH, SOURCE, Inputs, unfit
 
 _CHUNK_ROWS = 122_880
 
@@ -32,7 +32,7 @@ def candidates(inputs: Inputs, number: int, key: Sequence[str], arrival: Arrival
         ):
             height = frame.height
             columns = [
-                frame[branch.origin[name]].cast(dtype).alias(name)
+                _cast(frame[branch.origin[name]], dtype, name, fact.file.uri)
                 if name in branch.schema
                 else pl.Series(name, [], dtype).extend_constant(None, height)
                 for name, dtype in inputs.schema.items()
@@ -49,6 +49,8 @@ def candidates(inputs: Inputs, number: int, key: Sequence[str], arrival: Arrival
             row += height
             if made.height:
                 yield made
+    except BadInput:
+        raise
     except BaseException as error:
         if not isinstance(error, pl.exceptions.PolarsError) and type(error).__name__ != "PanicException":
             raise
@@ -59,3 +61,10 @@ def candidates(inputs: Inputs, number: int, key: Sequence[str], arrival: Arrival
             found=str(error).splitlines()[0],
             todo="convert the source again; its staged part is damaged",
         ) from None
+
+
+def _cast(values: pl.Series, dtype: pl.DataType, name: str, where: str) -> pl.Series:
+    try:
+        return values.cast(dtype).alias(name)
+    except pl.exceptions.PolarsError:
+        raise unfit(where, name, found=str(values.dtype), expected=str(dtype)) from None

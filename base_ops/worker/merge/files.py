@@ -362,6 +362,18 @@ def _widen_decimals(left: pl.DataType, right: pl.DataType) -> pl.DataType | None
     return pl.Decimal(min(whole + scale, 38), scale)
 
 
+def unfit(where: str, column: str = "", found: str = "", expected: str = "") -> BadInput:
+    """A value that the type which all sources share cannot hold; it may be a secret, and is not quoted."""
+    return BadInput(
+        f"A value {f'of column {column!r} ' if column else ''}does not fit the type that all sources share",
+        code="value_out_of_range",
+        where=where,
+        expected=expected,
+        found=found,
+        todo="give the column a wider type when the sources are converted (read.columns)",
+    )
+
+
 def identifier(name: str) -> str:
     """A quoted SQL identifier."""
     return '"' + name.replace('"', '""') + '"'

@@ -14,7 +14,7 @@ import pyarrow as pa
 from base_ops.core.errors import BadInput, Transient
 from base_ops.worker.merge.arrival import Arrival
 from base_ops.worker.merge.decisions import ENTRY, Order
-from base_ops.worker.merge.files import ARRIVAL, BRANCH, SOURCE, Branch, Inputs, identifier
+from base_ops.worker.merge.files import ARRIVAL, BRANCH, SOURCE, Branch, Inputs, identifier, unfit
 
 _RESERVED_MB, _RESERVED_SPILLING_MB = 500, 600
 """Left to the rest of the process: batches on their way, the writer's row groups, what the engine does not count."""
@@ -181,6 +181,8 @@ def faults(inputs: Inputs) -> Iterator[None]:
             found=str(error).splitlines()[0],
             todo="give the job more memory or scratch space, or cut the dataset into slices",
         ) from None
+    except (duckdb.ConversionException, duckdb.OutOfRangeException):
+        raise unfit(", ".join(f.file.uri for f in inputs.files[:5])) from None
     except (duckdb.Error, pa.ArrowException) as error:
         if isinstance(error, _OWN_FAULTS):
             raise

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from base_ops.worker.engine.plan import POINTER, Reader, Rejected
 from base_ops.worker.formats.base import ByteSource
 from base_ops.worker.formats.json import FORMAT
 from base_ops.worker.formats.json import reader as json_reader
+from base_ops.worker.formats.reading import open_reader
 from base_ops.worker.formats.records.document import Document
 
 
@@ -325,3 +327,39 @@ def test_json_test_suite(kind: str, count: int) -> None:
             assert kind != "y", file.name
     assert len(files) == count
     assert kind != "n" or accepted == []
+
+
+def _records_by_hand(data: bytes) -> int | None:
+    """Elements of the one array, or 1 for another document, or the lines if half of them are JSON; None: it is no JSON."""
+    try:
+        found = json.loads(data)
+        return len(found) if isinstance(found, list) else 1
+    except ValueError:
+        lines = [line for line in data.splitlines() if line.strip()]
+    right = 0
+    for line in lines:
+        with suppress(ValueError):
+            json.loads(line)
+            right += 1
+    return len(lines) if right and right >= len(lines) / 2 else None
+
+
+@pytest.mark.corpora
+def test_real_files_are_read_or_refused_with_a_reason() -> None:
+    """Rows and refused records together are the records that the json module counts."""
+    read_files = refused = 0
+    for path in sorted((Path(os.environ["BASE_CORPORA"]) / "duckdb/json").rglob("*.*json*")):
+        if path.suffix == ".gz":
+            continue
+        data = path.read_bytes()
+        try:
+            reader = open_reader(ByteSource(path.name, len(data), lambda data=data: io.BytesIO(data)), ReadSpec())
+            count = sum(batch.frame.height + len(batch.rejected) for batch in reader.batches())
+        except BadInput as error:
+            assert error.code in ("empty_object", "not_this_format", "truncated"), path
+            refused += 1
+            continue
+        expected = _records_by_hand(data)
+        assert expected is None or count == expected, (path, count, expected)
+        read_files += 1
+    assert read_files > 55 and refused <= 12

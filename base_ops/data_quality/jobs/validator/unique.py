@@ -75,8 +75,6 @@ def _key(column: str, dtype: pl.DataType) -> pl.Expr:
     value = pl.col(column)
     if dtype in (pl.Categorical, pl.Enum, pl.Int128, pl.UInt128, pl.Null):
         value = value.cast(pl.String)
-    if dtype.is_float():
-        value = value + 0.0  # -0.0 is 0.0
     return value.alias(f"k_{column}")
 
 
