@@ -1,14 +1,6 @@
-"""The Airflow plugin of base_ops: metrics of whole workflows, by a listener, and the timetable of its schedules."""
+"""Registers the plugin of a checkout that is not installed; an installed package does so itself, by its entry point."""
 
-from airflow.plugins_manager import AirflowPlugin
+from importlib.metadata import entry_points
 
-from base_ops.orchestration import disabling, listener
-from base_ops.orchestration.timetables import ScheduleTimetable
-
-
-class BaseOpsPlugin(AirflowPlugin):
-    """Registers listener and timetable; the operators need no plugin."""
-
-    name = "base_ops"
-    listeners = [listener, disabling]  # noqa: RUF012 - Airflow reads a plain class attribute
-    timetables = [ScheduleTimetable]  # noqa: RUF012
+if not entry_points(group="airflow.plugins", name="base_ops"):
+    from base_ops.orchestration.plugin import BaseOpsPlugin as BaseOpsPlugin

@@ -1,7 +1,7 @@
 """ScheduleTimetable: schedules by the clock (market hours, cron with maintenance, intervals) as an Airflow timetable.
 
 Its moments come from base_ops/calendars/recurrence.py; the calendars are data files, so that neither the parsing of
-DAG files nor the scheduler imports pandas. Registered by plugins/base_ops_plugin.py, else no DAG that uses it can be
+DAG files nor the scheduler imports pandas. Registered by the plugin (plugin.py), else no DAG that uses it can be
 serialised. The data interval of a run reaches from the moment before to its own, so that a backfill knows its window.
 """
 

@@ -147,7 +147,8 @@ def test_a_late_file_comes_with_the_next_run(workflows: Workflows) -> None:
     first = {row["symbol"] for row in current(workflows.lake, "bulk_quotes")}
     assert "NVDA" not in first and len(first) == 11
     found = workflows.run("base_bulk_file_ingestion_workflow")
-    assert found["discover_files_in_directory"][0].steps[0].observations["new_files"] == 1
+    assert "NVDA.zip" in found["discover_files_in_directory"][0].steps[0].observations["names"]
+    assert found["process_files_in_parallel"][0].steps[0].observations["objects_new"] == 1
     rows = Counter(row["symbol"] for row in current(workflows.lake, "bulk_quotes"))
     assert rows == Counter(row["symbol"] for row in market.quotes())
 

@@ -162,7 +162,9 @@ def test_poison_is_set_aside_and_its_neighbours_are_delivered(home: Path, topics
     ]  # fmt: skip
     step = out.steps[0]
     assert [f.code for f in step.findings] == ["dead_letters"]
-    assert [e["data"] for e in step.events if e["type"] == "dead_lettered"] == [{"messages": 4, "waiting": 4}]
+    assert [e["data"] for e in step.events if e["type"] == "dead_lettered"] == [
+        {"source": "s", "messages": 4, "waiting": 4}
+    ]
 
 
 def test_a_run_of_nothing_but_poison_moves_on(home: Path, topics: Topics, topic: str) -> None:
