@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Mapping
+from functools import cache
 from typing import Any, Self, cast, get_args
 
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
@@ -117,7 +118,7 @@ def check(kind: Any, raw: Any, name: str, *, rendered: bool = True, noun: str = 
         ConfigError: with `loc`, the path of the first faulty key.
     """
     try:
-        return TypeAdapter(kind).validate_python(raw)
+        return _adapter(kind).validate_python(raw)
     except ValidationError as error:
         faults = [e for e in error.errors() if rendered or not _waits_for_rendering(e, raw)]
         if not faults:
@@ -133,6 +134,15 @@ def _without_tag(kind: Any, faults: list[Any]) -> Any:
     for fault in faults:
         fault["loc"] = fault["loc"][1:]
     return chosen
+
+
+@cache
+def _adapter(kind: Any) -> TypeAdapter[Any]:
+    """Made once for each kind. Models are built when they are first asked for; whole, so that others reuse them."""
+    for model in (kind, *get_args(next(iter(get_args(kind)), None))):
+        if isinstance(model, type) and issubclass(model, BaseModel):
+            model.model_rebuild()
+    return TypeAdapter(kind)
 
 
 def action_specs(kind: Any) -> dict[str, type[Spec]]:
