@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from airflow.listeners import hookimpl
 
-from base_ops.orchestration.workflows import params_of, tell
+from base_ops.orchestration.workflows import params_of, share_left, tell
 
 if TYPE_CHECKING:
     from airflow.models.dagrun import DagRun
@@ -45,6 +46,8 @@ def _count(dag_run: DagRun, status: str) -> None:
     if dag_run.start_date and dag_run.end_date:
         tags = {**about, "status": status}
         stats.timing("workflow_execution_duration_seconds", dag_run.end_date - dag_run.start_date, tags=tags)
+    if share_left(params_of(dag_run), dag_run.start_date, datetime.now(UTC)) is not None:
+        stats.gauge("workflow_sla_left_share", 1.0, tags=about)  # it is over: nothing is imminent any more
     with create_session(scoped=False) as session:  # the scheduler's own must not be committed from here
         tasks = dag_run.get_task_instances(session=session)
     for ti in tasks:
@@ -53,7 +56,7 @@ def _count(dag_run: DagRun, status: str) -> None:
 
 
 def measure_runs() -> None:
-    """How many runs wait and how many run, of all DAGs, as the database has it."""
+    """How many runs wait and how many run, of all DAGs, as the database has it; how close their deadlines are."""
     from airflow.models.dagrun import DagRun
     from airflow.observability import stats
     from airflow.utils.session import create_session
@@ -64,5 +67,14 @@ def measure_runs() -> None:
             select(DagRun.state, func.count()).where(DagRun.state.in_(("queued", "running"))).group_by(DagRun.state)
         )
         found = {str(state): number for state, number in session.execute(counted).all()}
+        running = select(DagRun.dag_id, DagRun.conf, DagRun.start_date).where(DagRun.state == "running")
+        runs = session.execute(running).all()
     stats.gauge("workflow_queue_size", found.get("queued", 0))
     stats.gauge("active_workflows", found.get("running", 0))
+    left: dict[str, float] = {}
+    for dag_id, conf, began in runs:
+        share = share_left(conf or {}, began, datetime.now(UTC))
+        if share is not None:
+            left[dag_id] = min(share, left.get(dag_id, 1.0))
+    for dag_id, share in left.items():
+        stats.gauge("workflow_sla_left_share", share, tags={"workflow_type": dag_id})

@@ -62,15 +62,29 @@ def params_of(dag_run: DagRun) -> dict[str, Any]:
     return {**defaults, **(dag_run.conf or {})}
 
 
+def deadline_of(params: Mapping[str, Any]) -> datetime | None:
+    """When the data of a run is due, if that was said."""
+    try:
+        found = datetime.fromisoformat(str(params.get("sla_deadline")))
+    except ValueError:
+        return None
+    return found if found.tzinfo else found.replace(tzinfo=UTC)
+
+
+def share_left(params: Mapping[str, Any], began: datetime | None, now: datetime) -> float | None:
+    """How much of the time between a run's start and its deadline is left, 1 to 0; None without a deadline."""
+    deadline = deadline_of(params)
+    if deadline is None or began is None:
+        return None
+    whole = (deadline - began).total_seconds()
+    return max(0.0, min(1.0, (deadline - now).total_seconds() / whole)) if whole > 0 else 0.0
+
+
 def _end_of(dag_run: DagRun, params: Mapping[str, Any]) -> dict[str, Any]:
     began, ended = dag_run.start_date, dag_run.end_date
     found: dict[str, Any] = {"seconds": (ended - began).total_seconds() if began and ended else None}
-    try:
-        deadline = datetime.fromisoformat(str(params.get("sla_deadline")))
-    except ValueError:
-        return found
-    deadline = deadline if deadline.tzinfo else deadline.replace(tzinfo=UTC)
-    return {**found, "late": bool(ended and ended > deadline)}
+    deadline = deadline_of(params)
+    return found if deadline is None else {**found, "late": bool(ended and ended > deadline)}
 
 
 def _event(dag_run: DagRun, module: str, kind: Kind, data: Mapping[str, Any], at: datetime | None) -> dict[str, Any]:

@@ -146,6 +146,42 @@ def test_metrics_have_the_agreed_names_and_tags(recorder: tuple[str, Recorder]) 
         ]
 
 
+@pytest.mark.parametrize(
+    ("deadline", "minutes", "left"),
+    [
+        ("2026-01-01T02:00:00Z", 60, 0.5),
+        ("2026-01-01T02:00", 114, 0.05),
+        ("2026-01-01T01:00:00+00:00", 90, 0.0),
+        (None, 5, None),
+        ("soon", 5, None),
+    ],
+)
+def test_time_left_until_the_deadline(deadline: str | None, minutes: int, left: float | None) -> None:
+    from base_ops.orchestration.workflows import share_left
+
+    start = datetime(2026, 1, 1, tzinfo=UTC)
+    found = share_left({"sla_deadline": deadline}, start, start + timedelta(minutes=minutes))
+    assert found == (left if left is None else pytest.approx(left))
+
+
+def test_a_run_that_is_over_is_not_imminent(recorder: tuple[str, Recorder]) -> None:
+    from base_ops.orchestration.listener import on_dag_run_success
+
+    module, seen = recorder
+    start = datetime(2026, 1, 1, tzinfo=UTC)
+    conf = {"sla_deadline": "2026-01-01T02:00:00Z"}
+    over = SimpleNamespace(
+        dag_id="fx", conf=conf, start_date=start, end_date=start, get_task_instances=lambda session: []
+    )
+    on_dag_run_success(over, "")
+    told = [entry for entry in seen.seen if entry[0] == "workflow_sla_left_share"]
+    assert told == (
+        []
+        if module == "airflow.sdk.observability.stats"
+        else [("workflow_sla_left_share", 1.0, {"workflow_type": "fx"})]
+    )
+
+
 def test_lineage_is_openlineage(tmp_path: Path) -> None:
     from openlineage.client.serde import Serde
 
