@@ -42,6 +42,22 @@ class ConnectionInfo:
             return self.host.rstrip("/") + (f":{self.port}" if self.port else "")
         return f"{self.scheme or 'https'}://{self.host}" + (f":{self.port}" if self.port else "")
 
+    def key(self, purpose: str, min_chars: int) -> str:
+        """The password as a key.
+
+        Raises:
+            ConfigError: it is too short to be one.
+        """
+        if len(self.password) < min_chars:
+            raise ConfigError(
+                f"The {purpose} key of the connection {self.name!r} is too short",
+                code="weak_key",
+                where=f"connection {self.name}, password",
+                expected=f"at least {min_chars} characters from a random generator",
+                todo="openssl rand -base64 32",
+            )
+        return self.password
+
 
 class Secrets:
     """Resolves connections and knows every secret value it has handed out, for masking."""

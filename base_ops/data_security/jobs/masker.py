@@ -101,16 +101,7 @@ def step(spec: MaskerSpec, ctx: Any) -> Masker:
 
 
 def _key(name: str, ctx: Any) -> bytes:
-    key = ctx.secrets.connection(name).password
-    if len(key) < MIN_KEY_CHARS:
-        raise ConfigError(
-            f"The masking key of the connection {name!r} is too short",
-            code="weak_key",
-            where=f"connection {name}, password",
-            expected=f"at least {MIN_KEY_CHARS} characters from a random generator",
-            todo="openssl rand -base64 32",
-        )
-    return bytes(key, "utf-8")
+    return ctx.secrets.connection(name).key("masking", MIN_KEY_CHARS).encode()
 
 
 # -- methods

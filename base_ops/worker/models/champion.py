@@ -15,12 +15,12 @@ from typing import Any, Protocol
 from urllib.parse import quote, urlsplit
 
 from base_ops.core.settings import Settings, load_settings
+from base_ops.worker.models.files import MAX_BYTES
 from base_ops.worker.models.trees import parse_trees
 
 ALIAS = "champion"
 FILE = "model.json"
 TIMEOUT_S = 2.0
-_MAX_BYTES = 16 << 20
 
 log = logging.getLogger(__name__)
 
@@ -146,6 +146,6 @@ def _champion(uri: str, name: str, parse: Parse) -> tuple[Any, str]:
             data = bytearray()
             for part in stream.iter_bytes():
                 data += part
-                if len(data) > _MAX_BYTES:
-                    raise _NoneError(f"version {version} is larger than {_MAX_BYTES} bytes")
+                if len(data) > MAX_BYTES:
+                    raise _NoneError(f"version {version} is larger than {MAX_BYTES} bytes")
         return parse(bytes(data)), version

@@ -6,7 +6,6 @@ Source: Kingma and Ba, Adam, ICLR 2015, algorithm 1.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -15,8 +14,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from base_ops.worker.models.files import parts_of, to_text
+
 FORMAT = "base_ops.mlp/1"
-_MAX_BYTES = 16 << 20
 Array = NDArray[np.float64]
 
 
@@ -41,12 +41,11 @@ class Mlp:
 
     def to_json(self) -> str:
         """One line per part, numbers with six digits."""
-        parts: dict[str, Any] = {"format": FORMAT, "about": self.about, "features": self.features}
+        parts: dict[str, Any] = {"about": self.about, "features": self.features}
         parts |= {"mean": _short(self.mean), "deviation": _short(self.deviation)}
         parts |= {f"weights_{n}": _short(w) for n, w in enumerate(self.weights)}
         parts |= {f"biases_{n}": _short(b) for n, b in enumerate(self.biases)}
-        lines = (f"{json.dumps(key)}: {json.dumps(value, separators=(',', ':'))}" for key, value in parts.items())
-        return "{" + ",\n".join(lines) + "}\n"
+        return to_text(FORMAT, parts)
 
 
 def _short(values: Array) -> Any:
@@ -59,12 +58,7 @@ def parse_mlp(text: str | bytes) -> Mlp:
     Raises:
         ValueError: it is no model, or its parts do not fit together.
     """
-    if len(text) > _MAX_BYTES:
-        raise ValueError(f"a model of {len(text)} bytes; at most {_MAX_BYTES}")
-    try:
-        raw = json.loads(text)
-        if raw["format"] != FORMAT:
-            raise ValueError(f"format {raw['format']!r} is not {FORMAT}")
+    with parts_of(text, FORMAT) as raw:
         layers = sum(key.startswith("weights_") for key in raw)
         model = Mlp(
             features=tuple(map(str, raw["features"])),
@@ -74,8 +68,6 @@ def parse_mlp(text: str | bytes) -> Mlp:
             biases=tuple(np.array(raw[f"biases_{n}"], np.float64) for n in range(layers)),
             about=dict(raw["about"]),
         )
-    except (KeyError, TypeError, AttributeError) as error:
-        raise ValueError(f"not a model file: {error}") from None
     _check(model)
     return model
 

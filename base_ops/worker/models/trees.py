@@ -7,7 +7,6 @@ probabilities by softmax: what LightGBM computes for `objective=multiclass` with
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,8 +14,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from base_ops.worker.models.files import parts_of, to_text
+
 FORMAT = "base_ops.trees/1"
-_MAX_BYTES = 16 << 20
 _MAX_DEPTH = 64
 
 
@@ -56,9 +56,7 @@ class Trees:
         """One line per array, so that two models can be compared."""
         arrays = {name: getattr(self, name).tolist() for name in ("roots", "feature", "left", "right")}
         arrays |= {name: [_short(value) for value in getattr(self, name).tolist()] for name in ("threshold", "leaf")}
-        parts = {"format": FORMAT, "about": self.about, "classes": self.classes, "features": self.features, **arrays}
-        lines = (f"{json.dumps(key)}: {json.dumps(value, separators=(',', ':'))}" for key, value in parts.items())
-        return "{" + ",\n".join(lines) + "}\n"
+        return to_text(FORMAT, {"about": self.about, "classes": self.classes, "features": self.features, **arrays})
 
 
 def parse_trees(text: str | bytes) -> Trees:
@@ -67,12 +65,7 @@ def parse_trees(text: str | bytes) -> Trees:
     Raises:
         ValueError: it is no model, or its parts do not fit together.
     """
-    if len(text) > _MAX_BYTES:
-        raise ValueError(f"a model of {len(text)} bytes; at most {_MAX_BYTES}")
-    try:
-        raw = json.loads(text)
-        if raw["format"] != FORMAT:
-            raise ValueError(f"format {raw['format']!r} is not {FORMAT}")
+    with parts_of(text, FORMAT) as raw:
         trees = Trees(
             classes=tuple(map(str, raw["classes"])),
             features=tuple(map(str, raw["features"])),
@@ -84,8 +77,6 @@ def parse_trees(text: str | bytes) -> Trees:
             leaf=np.array(raw["leaf"], np.float64),
             about=dict(raw["about"]),
         )
-    except (KeyError, TypeError, OverflowError) as error:
-        raise ValueError(f"not a model file: {error}") from None
     _check(trees)
     return trees
 

@@ -15,7 +15,7 @@ import hmac
 from dataclasses import dataclass, field
 from typing import Any
 
-from base_ops.core.errors import BadInput, ConfigError, missing_extra
+from base_ops.core.errors import BadInput, missing_extra
 
 PREFIX = "enc1:"
 MIN_KEY_CHARS = 32
@@ -86,20 +86,3 @@ def derived(password: str) -> tuple[bytes, bytes]:
 def key_id(password: str) -> bytes:
     """Names a key without telling it."""
     return hmac.digest(derived(password)[1], b"base_ops key id", "sha256")[:_ID]
-
-
-def checked_key(name: str, password: str) -> str:
-    """The key of a connection.
-
-    Raises:
-        ConfigError: too short to be one.
-    """
-    if len(password) < MIN_KEY_CHARS:
-        raise ConfigError(
-            f"The encryption key of the connection {name!r} is too short",
-            code="weak_key",
-            where=f"connection {name}, password",
-            expected=f"at least {MIN_KEY_CHARS} characters from a random generator",
-            todo="openssl rand -base64 32",
-        )
-    return password

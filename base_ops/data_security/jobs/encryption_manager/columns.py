@@ -9,7 +9,7 @@ import polars as pl
 
 from base_ops.core.errors import BadInput, ConfigError, did_you_mean
 from base_ops.data_security.jobs.encryption_manager import AGENT
-from base_ops.data_security.jobs.encryption_manager.cipher import Cipher, checked_key, key_id
+from base_ops.data_security.jobs.encryption_manager.cipher import MIN_KEY_CHARS, Cipher, key_id
 from base_ops.data_security.jobs.masker import canonical_text
 from base_ops.data_security.specs import DecryptSpec, EncryptSpec
 from base_ops.worker.engine.plan import POINTER, Observation, Plan
@@ -63,7 +63,7 @@ def step(spec: EncryptSpec | DecryptSpec, ctx: Any) -> Columns:
         from base_ops.data_security.jobs.classifier import sensitive_columns
 
         columns = tuple(sensitive_columns(ctx.input_results))
-    return Columns(spec, tuple(columns), checked_key(spec.key, ctx.secrets.connection(spec.key).password))
+    return Columns(spec, tuple(columns), ctx.secrets.connection(spec.key).key("encryption", MIN_KEY_CHARS))
 
 
 def _each_distinct(values: pl.Series, change: Callable[[str], str], name: str) -> pl.Series:
