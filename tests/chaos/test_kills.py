@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from chaos.world import World
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(3600)]
 KILLS = int(os.environ.get("CHAOS_KILLS", "40"))
 
 
