@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
+from urllib.request import Request, urlopen
 
 
 @contextmanager
@@ -15,10 +16,12 @@ def s3_server() -> Iterator[str]:
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     server.start()
     host, port = server.get_host_and_port()
+    url = f"http://{host}:{port}"
     try:
-        yield f"http://{host}:{port}"
+        yield url
     finally:
-        server.stop()
+        with urlopen(Request(f"{url}/moto-api/reset", method="POST"), timeout=30):  # buckets outlive a server
+            server.stop()
 
 
 def client(url: str) -> Any:
