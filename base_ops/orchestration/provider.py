@@ -11,12 +11,7 @@ import subprocess
 import sys
 from typing import Any
 
-from airflow.sdk import BaseHook, BaseOperatorLink
-
 from base_ops import __version__
-from base_ops.core.settings import load_settings, worker_environment
-
-_TRY_S = 60
 
 
 def get_provider_info() -> dict[str, Any]:
@@ -32,6 +27,14 @@ def get_provider_info() -> dict[str, Any]:
         ],
         "extra-links": [f"{here}.ResultLink"],
     }
+
+
+# Behind the function, which Airflow asks for while it is imported, if this module is what imports it.
+from airflow.sdk import BaseHook, BaseOperatorLink  # noqa: E402
+
+from base_ops.core.settings import load_settings, worker_environment  # noqa: E402
+
+_TRY_S = 60
 
 
 class SourceHook(BaseHook):

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import importlib
 import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -46,3 +48,12 @@ def test_test_connection(base_home: Path, monkeypatch: pytest.MonkeyPatch) -> No
         assert tried(SECRET)[0] is True
         ok, seen = tried("wrong-secret-of-mine")
         assert not ok and "invalid_client" in seen and "wrong-secret" not in seen
+
+
+@pytest.mark.parametrize("module", ["provider", "plugin"])
+def test_each_may_be_what_imports_airflow(module: str) -> None:
+    """Airflow asks for both by their entry points, also while one of them imports it."""
+    done = subprocess.run(
+        [sys.executable, "-c", f"import base_ops.orchestration.{module}"], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
