@@ -22,8 +22,6 @@ SOURCES = ("s0", "s1", "s2")
 WIDE = ("v0", "v1", "v2", "v3", "v4", "v5", "q0", "q1", "sym", "note")
 NARROW = ("v0", "v1", "v2", "v3", "v4")
 CONFLICT_SHARE = 0.005
-ROWS_PER_MILLION = 217_392
-"""Rows per source for each million that the bench is asked for."""
 PER_FIELD = "merge, a rule per field"
 _COPY = "(format parquet, compression zstd, compression_level 1)"
 
@@ -60,7 +58,8 @@ def measure(folder: Path, rows: int, rounds: int, only: str | None = None) -> It
         if only is not None and only not in name:
             continue
         environment = {"BASE_HOME": str(folder / "home")}
-        yield compare(name, ours, peer_name, peer, rounds=rounds, limit=limit, environment=environment, clean=out)
+        options = {"environment": environment, "clean": out, "rows": len(SOURCES) * rows}
+        yield compare(name, ours, peer_name, peer, rounds=rounds, limit=limit, **options)
 
 
 def _row(c: Comparison) -> dict[str, Any]:

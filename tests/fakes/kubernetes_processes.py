@@ -13,6 +13,9 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
+import pytest
+from fakes.kubernetes_tasks import shorten_retries
+
 _SECONDS = 180
 _LOADED = ["base_ops.orchestration.kubernetes.operator", "base_ops.orchestration.publish", "base_ops.state", "s3fs"]
 
@@ -41,12 +44,9 @@ class TaskProcess:
 
 
 def _do(environment: dict[str, str], out: Path, work: Callable[..., Any], arguments: tuple[Any, ...]) -> None:
-    import tenacity
-    from airflow.providers.cncf.kubernetes import kubernetes_helper_functions as provider
-
     os.environ.clear()
     os.environ.update(environment)
-    provider._default_wait = tenacity.wait_fixed(0.02)
+    shorten_retries(pytest.MonkeyPatch())
     draft = out.with_suffix(".draft")
     draft.write_text(json.dumps(_told(work, arguments)))
     draft.rename(out)
