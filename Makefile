@@ -5,6 +5,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+# Where Python is told to write no bytecode as it goes, every process would compile all it imports: written once then.
+BYTECODE := $(if $(PYTHONDONTWRITEBYTECODE),--compile-bytecode)
 UV = $(or $(shell command -v uv),$(wildcard .venv-uv/bin/uv),$(PYTHON) -m uv)
 
 .PHONY: uv images up down logs stack-test manifests help setup demo test lint format bench calendars chaos ui requirements clean
@@ -17,8 +19,9 @@ setup: $(STAMP) ## make .venv with everything in it (uv is fetched if it is not 
 $(STAMP): pyproject.toml requirements/dev.txt | uv
 	@echo "setting up $(VENV) …"
 	@$(UV) venv --quiet --allow-existing --python $(PYTHON) $(VENV)
-	@$(UV) pip install --quiet --python $(BIN)/python --require-hashes -r requirements/dev.txt
+	@$(UV) pip install --quiet --python $(BIN)/python $(BYTECODE) --require-hashes -r requirements/dev.txt
 	@$(UV) pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation -e .
+	@$(if $(BYTECODE),$(BIN)/python -m compileall -q base_ops dags plugins)
 	@touch $@
 
 uv:
