@@ -30,6 +30,7 @@ def figures(folder: Path, rounds: int, only: str | None) -> Iterator[Figure]:
     makers: dict[str, Callable[[], Iterator[Figure]]] = {
         "startup": lambda: _startup(folder),
         "parse": lambda: _parsing(folder, rounds),
+        "detection": _detection,
         "schedules": _schedules,
         "connections": _connections,
     }
@@ -59,6 +60,13 @@ def _startup(folder: Path) -> Iterator[Figure]:
 def _parsing(folder: Path, rounds: int) -> Iterator[Figure]:
     seconds, dags = parse.parse_seconds(folder, rounds)
     yield Figure(f"parsing {dags} DAGs, over importing the operator base", seconds, "s", 0.5)
+
+
+def _detection() -> Iterator[Figure]:
+    from base_ops.bench.detection import LIMIT_MS, SIZE_BYTES, slowest
+
+    name, milliseconds = slowest()
+    yield Figure(f"detection in {SIZE_BYTES >> 30} GB, slowest format ({name})", milliseconds, "ms", LIMIT_MS)
 
 
 def _schedules() -> Iterator[Figure]:

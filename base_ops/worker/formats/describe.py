@@ -8,7 +8,9 @@ from typing import Any
 from base_ops.core.errors import BaseOpsError
 from base_ops.core.protocol import Finding
 from base_ops.data_ingestion.specs import ReadSpec
-from base_ops.worker.formats.base import ByteSource
+from base_ops.worker.engine.plan import Reader
+from base_ops.worker.formats.base import ByteSource, Format
+from base_ops.worker.formats.beginning import beginning
 from base_ops.worker.formats.delimited.encoding import settle_encoding
 from base_ops.worker.formats.detect import HEAD_BYTES, Detection, choose_format, detect_head, readable_by
 from base_ops.worker.formats.foreign import looks_like
@@ -65,7 +67,7 @@ def describe(source: ByteSource, spec: ReadSpec) -> Description:
     try:
         format, found = choose_format(inner, spec)
         inner = readable_by(format, inner, spec)
-        reader = format.read(inner, spec)
+        inner, reader = _opened(format, inner, spec)
     except BaseOpsError as error:
         made.problem = error
         return made
@@ -74,3 +76,13 @@ def describe(source: ByteSource, spec: ReadSpec) -> Description:
     made.encoding = str(made.dialect.get("encoding", made.encoding)) if made.encoding else None
     made.columns = {name: str(dtype) for name, dtype in reader.schema.items()}
     return made
+
+
+def _opened(format: Format, source: ByteSource, spec: ReadSpec) -> tuple[ByteSource, Reader]:
+    """A reader of the object's beginning where that is enough, else of the whole."""
+    if (first := beginning(source, format.name)) is not None:
+        try:
+            return first, format.read(first, spec)
+        except BaseOpsError:  # damaged, or cut in the wrong place: the whole tells
+            pass
+    return source, format.read(source, spec)
