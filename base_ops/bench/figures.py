@@ -25,12 +25,13 @@ class Figure:
         return self.value >= self.limit if self.at_least else self.value <= self.limit
 
 
-def figures(folder: Path, rounds: int, only: str | None) -> Iterator[Figure]:
-    """Measure those whose name contains `only`."""
+def figures(folder: Path, rows: int, rounds: int, only: str | None) -> Iterator[Figure]:
+    """Measure those whose name contains `only`; `rows` is the size of it all, as `bench --rows` says it."""
     makers: dict[str, Callable[[], Iterator[Figure]]] = {
         "startup": lambda: _startup(folder),
         "parse": lambda: _parsing(folder, rounds),
         "detection": _detection,
+        "throughput": lambda: _throughput(folder, rows / 9e6),
         "schedules": _schedules,
         "connections": _connections,
     }
@@ -67,6 +68,18 @@ def _detection() -> Iterator[Figure]:
 
     name, milliseconds = slowest()
     yield Figure(f"detection in {SIZE_BYTES >> 30} GB, slowest format ({name})", milliseconds, "ms", LIMIT_MS)
+
+
+def _throughput(folder: Path, scale: float) -> Iterator[Figure]:
+    from base_ops.bench import throughput as t
+
+    for kind, mb_s in t.collected_mb_s(folder, max(t.MB, int(1000 * t.MB * scale))).items():
+        what = f"collecting from {kind}, one worker ({t.workers_for(mb_s)} of them: 100 GB an hour)"
+        yield Figure(what, mb_s, "MB/s", t.COLLECT_MB_S, at_least=True)
+    files = max(10, int(t.BULK_FILES * scale))
+    collected_s, converted_s = t.bulk_seconds(folder, files)
+    yield Figure(f"collecting {files} files of 1 MB, one worker", collected_s, "s", t.BULK_S)
+    yield Figure(f"converting {files} CSV files of 1 MB, one worker", files / converted_s, "MB/s", t.CONVERT_MB_S, True)
 
 
 def _schedules() -> Iterator[Figure]:

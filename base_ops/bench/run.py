@@ -44,7 +44,7 @@ def run(*, rows: int, rounds: int, only: str | None, as_json: bool, folder: Path
         ),
         numbers=("ours s", "peer s", "ratio", "limit", "ours MB", "peer MB"),
     )
-    _print_figures([*derived(done), *figures(folder, rounds, only)])
+    _print_figures([*derived(done), *figures(folder, rows, rounds, only)])
     return done
 
 
