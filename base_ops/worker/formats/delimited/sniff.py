@@ -62,7 +62,7 @@ def detect_dialect(head: bytes, spec: ReadSpec, *, complete: bool) -> Dialect:
 
 def physical_lines(text: str, eol: str) -> list[str]:
     """The lines of a text without their ends; the last is what follows the last line end."""
-    return text.split(eol) if eol == "\r" else re.split("\r\n|\r|\n", text)
+    return text.split(eol) if eol == "\r" or "\r" not in text else re.split("\r\n|\r|\n", text)
 
 
 def _line_end(text: str, quote: str) -> str:
@@ -144,6 +144,8 @@ def _quotes(text: str, delimiter: str, spec: ReadSpec) -> list[str]:
 
 
 def _quoted_cells(text: str, delimiter: str, quote: str, escape: str = "") -> int:
+    if quote not in text:
+        return 0
     d, q, e = re.escape(delimiter), re.escape(quote), re.escape(escape)
     inside = rf"[^{q}{e}]|{e}[\s\S]|{q}{q}" if escape else rf"[^{q}]|{q}{q}"
     return len(re.findall(rf"(?:(?<={d})|^){q}(?:{inside})*+{q}(?={d}|$)", text, re.M))
@@ -151,7 +153,9 @@ def _quoted_cells(text: str, delimiter: str, quote: str, escape: str = "") -> in
 
 def _closed(text: str, delimiter: str, quote: str, escape: str) -> float:
     """Share of the quotes that open a cell and are closed at the end of one; never nothing."""
-    opened = len(re.findall(rf"(?:(?<={re.escape(delimiter)})|^){re.escape(quote)}", text, re.M)) if quote else 0
+    if not quote or quote not in text:
+        return 1.0
+    opened = len(re.findall(rf"(?:(?<={re.escape(delimiter)})|^){re.escape(quote)}", text, re.M))
     return (1 + 9 * min(1.0, _quoted_cells(text, delimiter, quote, escape) / opened)) / 10 if opened else 1.0
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import pairwise
 
 from base_ops.data_ingestion.specs import ReadSpec
@@ -16,6 +17,7 @@ from base_ops.data_ingestion.specs import ReadSpec
 _LONGEST = 50
 """Rows a preamble has at most."""
 _LABEL_ROWS = 3
+_SHORT = 64
 _MOST = 0.8
 _NUMBER = re.compile(r"[+-]?[$€£¥]?\s?(\d{1,3}([,. ]\d{3})+|\d+)?([.,]\d+)?([eE][+-]?\d+)?\s?[%€£$¥]?")
 _MOMENT = re.compile(
@@ -213,7 +215,14 @@ def _is_label(row: Row, typed: set[int], width: int) -> bool:
 
 def is_value(cell: str) -> bool:
     """Whether a cell is a number, a moment or a truth value."""
+    return _known_value(cell) if len(cell) <= _SHORT else _is_value(cell)
+
+
+def _is_value(cell: str) -> bool:
     return bool(cell) and bool(_NUMBER.fullmatch(cell) or _MOMENT.fullmatch(cell) or cell.lower() in ("true", "false"))
+
+
+_known_value = lru_cache(1 << 13)(_is_value)  # each cell is asked about several times
 
 
 def _is_numbered(first: list[str], rest: list[list[str]]) -> bool:
