@@ -121,9 +121,14 @@ def readable_by(format: Format, source: ByteSource, spec: ReadSpec) -> ByteSourc
 
 def rank(head: bytes, name: str) -> list[tuple[float, str]]:
     """How sure the rules of each format are, the surest first."""
-    if (wide := wide_encoding(head)) is not None:
-        head = narrowed(head, *wide)
+    head = _narrow(head)
     return sorted(((f.sniff(head, name), n) for n, f in known_formats().items()), key=lambda pair: (-pair[0], pair[1]))
+
+
+def _narrow(head: bytes) -> bytes:
+    """As the formats' rules want it: without the zeros of UTF-16 and UTF-32."""
+    wide = wide_encoding(head)
+    return head if wide is None else narrowed(head, *wide)
 
 
 def decide(ranked: list[tuple[float, str]], shares: Mapping[str, float] | None) -> Detection:
@@ -154,10 +159,10 @@ def _next(ranked: list[tuple[float, str]], best: str) -> str | None:
 
 
 def _declared(source: ByteSource, head: bytes, declared: Format) -> Format:
-    ranked = rank(head, source.name)
-    own = next(confidence for confidence, name in ranked if name == declared.name)
-    best, other = ranked[0]
-    if own <= _NEVER and (best >= _SURE or b"\0" in head[:512]):
+    if declared.sniff(_narrow(head), source.name) > _NEVER:
+        return declared
+    best, other = rank(head, source.name)[0]
+    if best >= _SURE or b"\0" in head[:512]:
         raise BadInput(
             f"{source.name} is not {declared.name}",
             code="not_this_format",
