@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from airflow.listeners import hookimpl
 
-from base_ops.orchestration.workflows import params_of, share_left, tell
+from base_ops.orchestration.workflows import params_of, share_left, tell, was_opened_again
 
 if TYPE_CHECKING:
     from airflow.models.dagrun import DagRun
@@ -30,10 +30,11 @@ def on_dag_run_success(dag_run: DagRun, msg: str) -> None:
 
 @hookimpl
 def on_dag_run_failed(dag_run: DagRun, msg: str) -> None:
-    """Count a run that failed."""
-    _count(dag_run, "failed")
+    """Count a run that failed; one that timed out and then undid what it had published only once."""
+    if not was_opened_again(dag_run):
+        _count(dag_run, "failed")
+        tell(dag_run, "failed")
     measure_runs()
-    tell(dag_run, "failed")
 
 
 def _count(dag_run: DagRun, status: str) -> None:

@@ -45,6 +45,7 @@ def annotate_assets(context: Mapping[str, Any], result: Result, result_uri: str)
                 "status": str(result.status),
                 "version": max(versions) if versions else None,
                 "adopted": result.adopted,
+                "missing": sorted(result.missing),
                 "result_uri": result_uri,
             }
         )
