@@ -12,6 +12,7 @@ import pytest
 import yaml
 from click.testing import CliRunner
 from fakes.collecting import StillClock, collected, context
+from fakes.mlflow import fake_mlflow
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -21,13 +22,16 @@ from base_ops.core.config import config_dir
 from base_ops.core.errors import ConfigError
 from base_ops.core.outcomes import Outcome
 from base_ops.core.protocol import ErrorInfo, Identity, Result, StepResult
+from base_ops.core.settings import Settings
 from base_ops.data_ingestion.jobs.fetch_retry import analyze, dead_letters, select
 from base_ops.data_ingestion.jobs.fetch_retry.classes import classify
-from base_ops.data_ingestion.jobs.fetch_retry.decide import Decision, Surroundings, decide
+from base_ops.data_ingestion.jobs.fetch_retry.decide import Decision, Surroundings, decide, options
 from base_ops.data_ingestion.jobs.fetch_retry.queue import Letter, Queue
 from base_ops.data_ingestion.jobs.fetch_retry.segments import missing, plan
 from base_ops.data_ingestion.jobs.fetch_retry.waits import eased, wait_s
+from base_ops.data_ingestion.jobs.model_trainer import run as train_model
 from base_ops.data_ingestion.models.retry_strategy import choose, table, training
+from base_ops.data_ingestion.options.models import ModelTrainerSpec
 from base_ops.data_ingestion.options.retries import (
     AnalyzeFailurePatternsSpec,
     BackoffSpec,
@@ -39,6 +43,7 @@ from base_ops.data_ingestion.options.retries import (
 )
 from base_ops.data_ingestion.specs import ProcessDeadLettersSpec, SourceSpec
 from base_ops.worker.lake.store import Store
+from base_ops.worker.models.champion import find_model, packaged_file
 
 NOW = datetime.now(UTC).replace(microsecond=0) + timedelta(hours=1)  # files just written have settled
 POLICIES = RetryPoliciesFile.model_validate(
@@ -321,8 +326,7 @@ def test_the_command(tmp_path: Path, base_home: Path) -> None:
 
 
 def test_the_model_beats_the_fixed_policy_by_what_is_asked(capsys: pytest.CaptureFixture[str]) -> None:
-    found = table.load()
-    assert found is not None
+    found = table.read(packaged_file(table.MODULE, table.MODEL).read_bytes())
     scores = training.compare(found, seed=77, episodes=4_000)
     with capsys.disabled():
         for name, score in scores.items():
@@ -337,12 +341,33 @@ def test_the_same_seed_learns_the_same() -> None:
     assert one == two and table.read(one).to_json() == one
 
 
+def test_the_trainer_keeps_it_measured_beside_the_fixed_policy_and_registers_it(tmp_path: Path) -> None:
+    """As its siblings; so small a training is worse than the packaged model, and so does not become the champion."""
+    ctx = context(tmp_path)
+    with fake_mlflow() as server:
+        ctx.settings = ctx.settings.model_copy(update={"mlflow_tracking_uri": server.url})
+        spec = ModelTrainerSpec(model="retry_strategy", samples_per_class=4, test_samples_per_class=4)
+        output = train_model(spec, ctx)
+        assert list(server.versions) == ["base-data_ingestion-retry_strategy"] and not server.aliases
+    (step,) = output.steps
+    told: Any = step.observations
+    assert set(told["accuracy"]) == {"fixed", "rules", "model"} and told["before"] == "packaged"
+    assert told["promoted"] is False and told["accuracy_before"] > told["accuracy"]["rules"]
+    assert set(told["beside_the_fixed_policy"]) == {"cost", "success", "resources"}
+    (ref,) = output.outputs
+    kept = table.read(Path(ref.uri).read_bytes())
+    failed, around = failure(code="timeout"), Surroundings()
+    chosen = choose.choose(failed, options(failed, POLICIES.of("s", "http"), around), 0.0, kept)
+    assert chosen.chosen_by == "model"
+
+
 @pytest.mark.parametrize("damage", ["", "[]", "{}", '{"states": []}'])
 def test_a_damaged_model_leaves_it_to_the_rules(damage: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file = tmp_path / "model.json"
     file.write_text(damage)
-    assert table.load(file) is None
-    monkeypatch.setattr(choose, "packaged", lambda: table.load(file))
+    found = find_model(Settings(), "base-data_ingestion-retry_strategy", file, table.FEATURES, table.read)
+    assert found.fitted is None and found.tried
+    monkeypatch.setattr(choose, "load_model", lambda *_: found)
     failed = failure(code="timeout")
     decision = decide(failed, POLICIES.of("s", "http"), Surroundings())
     assert (decision.action, decision.chosen_by) == ("retry", "fallback")

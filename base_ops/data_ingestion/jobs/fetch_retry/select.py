@@ -146,6 +146,7 @@ def _finding(source: str, decision: Decision) -> Finding:
         message=f"{source}: {decision.action}"
         + (f" after {decision.wait_s:.1f} s" if decision.wait_s else "")
         + f" ({decision.chosen_by}): {'; '.join(decision.reasons)}",
+        data={"model": "retry_strategy", "source": decision.chosen_by} if decision.chosen_by != "rules" else {},
     )
 
 
