@@ -48,6 +48,8 @@ class Context:
     """Those that were asked for, by peer."""
     handed_on: list[DataRef] = field(default_factory=list)
     """What a job that fails hands on all the same."""
+    landings: dict[str, Landing] = field(default_factory=dict)
+    """Those that were asked for: what they have read of their logs is read once, however often one looks."""
     unfinished: list[StepResult] = field(default_factory=list)
     """What a job that fails wants its Result to say besides the error."""
 
@@ -57,7 +59,9 @@ class Context:
 
     def landing(self, source: str) -> Landing:
         """The landing zone of a source."""
-        return Landing(self.lake.store, source, self.lake.attempt)
+        if source not in self.landings:
+            self.landings[source] = Landing(self.lake.store, source, self.lake.attempt)
+        return self.landings[source]
 
     def breaker(self, source: str, policy: BreakerPolicy, clock: Clock | None = None) -> Breaker:
         """The circuit breaker of a source, with the state that all runs share."""
