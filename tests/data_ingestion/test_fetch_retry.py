@@ -304,6 +304,43 @@ def test_one_pass_replays_expires_and_calls_people(tmp_path: Path) -> None:
     assert (last["replayed"], last["failed_again"], last["dead_letter_queue_size"]) == (0, 0, 2)
 
 
+def test_after_five_failures_nothing_is_fetched_before_a_person_says_yes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("BASE_HOME", str(tmp_path))
+    (tmp_path / "drop").mkdir()
+    (tmp_path / "drop" / "a.csv").write_text("a\n1\n")
+    source = SourceSpec.model_validate({"id": "s", "files": {"path": f"{tmp_path}/drop/*.csv"}})
+    policy = RetryPolicySpec.model_validate({"human": {"approvals": 2, "escalate_s": 600}})
+    asked = SelectOptimalRetryStrategySpec(
+        source="s", failure=failure(code="timeout", failures=5), policy=policy, request={"mode": "full"}
+    )
+    clock = StillClock(NOW)
+    step = select.run(asked, context(tmp_path, dag_id="d", run_id="r", task_id="t"), clock).steps[0]
+    assert [event["type"] for event in step.events] == ["manual_intervention_required"]
+    one_pass = ProcessDeadLettersSpec.model_validate({"action": "process_dead_letters", "sources": [source]})
+
+    def passed() -> StepResult:
+        return dead_letters.run(one_pass, context(tmp_path), clock).steps[0]
+
+    told = passed()
+    assert (told.observations["replayed"], told.observations["waiting_for_people"]) == (0, 1)
+    assert told.events[-1]["data"]["escalated"] is False  # type: ignore[index, call-overload]
+    clock.moment += timedelta(seconds=601)
+    told = passed()
+    assert told.observations["escalated"] == 1 and told.events[-1]["data"]["approvals"] == "0 of 2"  # type: ignore[index, call-overload]
+    letter = str(step.observations["dead_letter"])[:8]
+    cli_of = CliRunner()
+    assert "asks (0 of 2)" in cli_of.invoke(cli, ["dead-letters", "list"]).stdout.replace("\n", " ")
+    for who in ("ann", "ann"):  # the same person counts once
+        assert "1 of 2" in cli_of.invoke(cli, ["dead-letters", "approve", letter, "--as", who]).stdout
+    assert passed().observations["replayed"] == 0
+    assert "2 of 2" in cli_of.invoke(cli, ["dead-letters", "approve", letter, "--as", "bob"]).stdout
+    assert passed().observations["replayed"] == 1
+    refused = cli_of.invoke(cli, ["dead-letters", "approve", letter]).exception
+    assert isinstance(refused, ConfigError) and refused.code == "nothing_to_approve"
+
+
 def test_a_letter_is_settled_once(tmp_path: Path) -> None:
     queue = Queue(Store(str(tmp_path)))
     letter = Letter(id="a" * 24, source="s", code="x", failure_class="persistent", at=NOW.isoformat())

@@ -12,10 +12,12 @@ import pytest
 import yaml
 from e2e_kit import ROOT, Row, current, results
 from fakes.collecting import Asked, Reply, ScriptedServer, connect, serving
+from fakes.identity import CLIENT, SECRET, identity_provider
 
 from base_ops.core.outcomes import Outcome
 from base_ops.core.protocol import Result
 from base_ops.state import StateStore
+from base_ops.worker.connections import tokens
 
 pytestmark = pytest.mark.slow
 DAG = "base_standard_ingestion_workflow"
@@ -55,6 +57,8 @@ class Two:
     run_dag: Callable[..., Any]
     required: Any = "any"
     last: Any = None
+    changed: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """What differs in a source's configuration."""
 
     def run(self) -> dict[str, str]:
         """One run: the states of its task instances."""
@@ -88,12 +92,20 @@ class Two:
             "mode": "append",
             "slice": "all",
             "read": {"format": "json", "columns": columns},
+            **self.changed.get(name, {}),
         }
 
     def result(self, task: str, number: int = -1) -> Result:
         """The newest Result of a task in the last run."""
         found = [r for r in results(self.home / "lake") if r.identity.run_id == self.last.run_id]
         return [r for r in found if (r.identity.task_id, r.identity.map_index) == (task, number)][-1]
+
+    def xcoms(self) -> list[Any]:
+        from airflow.models.xcom import XComModel
+        from airflow.utils.session import create_session
+
+        with create_session() as session:
+            return [row.value for row in session.query(XComModel).filter_by(run_id=self.last.run_id)]
 
     def days(self) -> list[str]:
         """What the table holds, e.g. A03 for vendor a's row of the third day."""
@@ -112,7 +124,8 @@ class Two:
 
 
 @pytest.fixture
-def two(run_dag: Callable[..., Any], base_home: Path, tmp_path: Path) -> Iterator[Two]:
+def two(run_dag: Callable[..., Any], base_home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Two]:
+    monkeypatch.setenv("BASE_CONFIG_DIR", str(ROOT / "dags" / "config"))
     vendors = Vendors()
     folder = tmp_path / "pipelines"
     folder.mkdir()
@@ -160,6 +173,32 @@ def test_the_others_are_stored_and_the_missing_one_is_caught_up(two: Two) -> Non
     assert two.days() == ["A01", "A02", "A03", "B01", "B02"]
     assert two.result("restore_cursor", 1).steps[0].observations["withdrawn"], "what b landed is asked for again"
     assert two.ended()["data"]["missing"] == {"vendor_b": "convert_to_standard_format"}
+
+
+def test_7_4_a_revoked_token_and_a_healthy_source_in_one_dag(
+    two: Two, base_home: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """One refresh, denied within 5 s, no secret in log, XCom or event; the healthy source's data is stored."""
+    tokens.forget_tokens()
+    with identity_provider() as provider:
+        port = int(provider.url.rsplit(":", 1)[1])
+        connect(base_home, "vendor_b", conn_type="http", host="127.0.0.1", port=port, login=CLIENT, password=SECRET)
+        two.changed["b"] = {
+            "authentication": {"template": "oauth2_client_credentials", "token_url": f"{provider.url}/token"},
+            "http": {"path": "/api/token", "tries": 1, "backoff_s": 0.01},
+        }
+        two.vendors.add("a", 1)
+        provider.secret = "replaced-at-the-provider"
+        provider.revoke_all()
+        states = two.run()
+        assert len(provider.forms) == 1, "one token was asked for, once"
+    denied = two.result("validate_source_availability", 1)
+    assert denied.status is Outcome.DENIED and denied.seconds < 5
+    assert two.days() == ["A01"] and states["store_validated_data"] == "success"
+    assert two.ended()["data"]["missing"] == {"vendor_b": "validate_source_availability"}
+    told = caplog.text + json.dumps(two.ended()) + json.dumps(two.xcoms())
+    stored = b"".join(file.read_bytes() for file in (base_home / "lake").rglob("*") if file.is_file())
+    assert "vendor_b" in told and SECRET not in told and SECRET.encode() not in stored
 
 
 @pytest.mark.parametrize("required", ["all", ["vendor_b"]])

@@ -227,4 +227,5 @@ def test_the_plugin_registers_the_listener() -> None:
     assert [listener.__name__ for listener in ours.listeners] == [
         "base_ops.orchestration.listener",
         "base_ops.orchestration.disabling",
+        "base_ops.orchestration.timeouts",
     ]
