@@ -122,7 +122,7 @@ def was_opened_again(dag_run: DagRun) -> bool:
     """Whether the end of this run was counted and told before, when it timed out (timeouts.py)."""
     from sqlalchemy import inspect
 
-    state = inspect(dag_run, raiseerr=False)
+    state: Any = inspect(dag_run, raiseerr=False)
     if state is None or state.session is None:  # under `airflow dags test`, which times no run out
         return False
     return str(dag_run.note or "").startswith(TIMED_OUT)
