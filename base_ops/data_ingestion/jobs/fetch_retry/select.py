@@ -23,6 +23,8 @@ from base_ops.worker.context import Context, JobOutput
 from base_ops.worker.lake.runs import run_folder
 
 AGENT = "data_ingestion.fetch_retry"
+_MODEL = "base-data_ingestion-retry_strategy"
+"""As the registry calls it."""
 _EVENTS = {
     "retry": "retry_started",
     "refresh_credential": "retry_started",
@@ -147,9 +149,7 @@ def _finding(source: str, decision: Decision) -> Finding:
         message=f"{source}: {decision.action}"
         + (f" after {decision.wait_s:.1f} s" if decision.wait_s else "")
         + f" ({decision.chosen_by}): {'; '.join(decision.reasons)}",
-        data={"model": "base-data_ingestion-retry_strategy", "source": decision.chosen_by}
-        if decision.chosen_by != "rules"
-        else {},
+        data={} if decision.chosen_by == "rules" else {"model": _MODEL, "source": decision.chosen_by},
     )
 
 
