@@ -265,7 +265,9 @@ class _Builder:
             **run_options(model),
         }
         if name in self.going_on:
-            arguments |= {"going_on": self.going_on[name], "trigger_rule": "all_done"}
+            arguments["going_on"] = self.going_on[name]
+            if self.going_on[name]["waits_for_sources"]:
+                arguments["trigger_rule"] = "all_done"
         if model.group is not None:
             arguments["task_group"] = self._group(model.group)
         return arguments

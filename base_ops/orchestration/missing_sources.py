@@ -29,7 +29,8 @@ Role = Literal["reads", "converts", "gathers"]
 
 
 def plans(pipeline: LoadedPipeline) -> dict[str, dict[str, Any]]:
-    """What each task that comes after one per source does where a source is missing; {} where nothing goes on.
+    """What each task that comes after one per source, or converts one, does where a source is missing; {} where nothing
+    goes on.
 
     JSON values, since they are arguments of operators: the role, the sources by map index, those that are required,
     the tasks per source that read (all before this one) and that convert (right before this one).
@@ -49,10 +50,12 @@ def plans(pipeline: LoadedPipeline) -> dict[str, dict[str, Any]]:
             "reading": sorted(n for n in _all_before(name, tasks) & per_source if roles[n] == "reads"),
             "converting": [n for n in before(task) if n in per_source and roles[n] == "converts"],
             "table": _table(_all_before(name, tasks), tasks) if roles[name] == "converts" else None,
+            "waits_for_sources": bool(per_source & set(before(task))),
             "others": [n for n in before(task) if n not in per_source],
         }
         for name, task in tasks.items()
-        if per_source & set(before(task)) and task.trigger_rule.value == "all_success"
+        if task.trigger_rule.value == "all_success"
+        and (per_source & set(before(task)) or (name in per_source and roles[name] == "converts"))
     }
 
 
