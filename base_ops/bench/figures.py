@@ -34,6 +34,7 @@ def figures(folder: Path, rows: int, rounds: int, only: str | None) -> Iterator[
         "throughput": lambda: _throughput(folder, rows / 9e6),
         "schedules": _schedules,
         "connections": _connections,
+        "stream": _stream,
     }
     for name, make in makers.items():
         if only is None or only in name:
@@ -91,6 +92,15 @@ def _schedules() -> Iterator[Figure]:
     seconds, error, rule = forecast_seconds()
     yield Figure("7-day forecast of the load", seconds, "s", LIMIT_S)
     yield Figure(f"its error (MAPE; the same slot last week: {rule:.1%})", error * 100, "%", 10)
+
+
+def _stream() -> Iterator[Figure]:
+    from base_ops.bench.stream import measure
+
+    found = measure()
+    yield Figure(f"a message's way into the table, {found.rate:,} a second, p95", found.p95_s, "s", 1.0)
+    yield Figure("the same, at the end of the measurement", found.late_p95_s, "s", 1.0)
+    yield Figure("validating one part of it", found.validation_s * 1e3, "ms", 500)
 
 
 def _connections() -> Iterator[Figure]:

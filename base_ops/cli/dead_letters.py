@@ -1,7 +1,8 @@
-"""`base-ops dead-letters list | show | replay | dismiss`: fetches that were given up."""
+"""`base-ops dead-letters list | show | approve | replay | dismiss`: fetches that were given up."""
 
 from __future__ import annotations
 
+import getpass
 import json
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
@@ -47,7 +48,7 @@ def list_(source: str | None, everything: bool, as_json: bool) -> None:
             h.letter.code,
             h.letter.failures,
             h.replays,
-            h.ended or "waits",
+            h.ended or (f"asks ({h.approvals} of {h.letter.approvals})" if h.asks else "waits"),
         )
         for h in found
     ]
@@ -60,6 +61,25 @@ def list_(source: str | None, everything: bool, as_json: bool) -> None:
 def show(letter: str) -> None:
     """Show one LETTER (its id, or the start of it) whole: why it was given up, and the fetch it is about."""
     click.echo(_queue().find(letter).model_dump_json(indent=2))
+
+
+@dead_letters.command()
+@click.argument("letter")
+@click.option("--as", "who", default=getpass.getuser, show_default="your login", help="Who approves.")
+def approve(letter: str, who: str) -> None:
+    """Say that LETTER may be fetched again: the next pass of the queue does it once enough people have said so."""
+    queue = _queue()
+    held = queue.find(letter)
+    if not held.asks:
+        raise ConfigError(
+            f"The letter {held.letter.id} asks nobody",
+            code="nothing_to_approve",
+            found=held.ended or "it waits for its next replay",
+            todo="base-ops dead-letters list shows which do",
+        )
+    queue.approve(held, who, datetime.now(UTC))
+    held = queue.find(held.letter.id)
+    console.print(f"{held.letter.id}: {held.approvals} of {held.letter.approvals} approvals")
 
 
 @dead_letters.command()

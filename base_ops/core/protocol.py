@@ -43,6 +43,13 @@ class StepRequest(Document):
     spec: dict[str, JsonValue]
 
 
+class Missing(Document):
+    """A source whose part of this run is missing: what its table has of it already stands in for it."""
+
+    why: str
+    upto: int = Field(description="landing log number up to which the source counts: what the table has taken in")
+
+
 class Request(Document):
     """Everything a worker needs to do one piece of work."""
 
@@ -58,6 +65,12 @@ class Request(Document):
     )
     breakers: dict[str, Admission] = Field(
         default_factory=dict, description="per peer (source:<id>), what all runs know of it"
+    )
+    missing: dict[str, str] = Field(
+        default_factory=dict, description="per source that failed earlier in this run, why; others go on without it"
+    )
+    stand_in: str | None = Field(
+        None, description="table that stands in for a source of this work that fails: others go on without it"
     )
     result_uri: str | None = Field(None, description="where the Result is written besides standard output")
     lake_url: str
@@ -217,6 +230,9 @@ class Result(Document):
     commit_keys: list[str] = Field(default_factory=list)
     considered: dict[str, int] = Field(
         default_factory=dict, description="per source, the landing log number this work and all before it looked at"
+    )
+    missing: dict[str, Missing] = Field(
+        default_factory=dict, description="per source whose part of this run is missing, what stands in for it"
     )
     breakers: list[BreakerReport] = Field(default_factory=list, description="what the calls to each peer came to")
     adopted: bool = Field(False, description="True when everything had been published before: nothing was done")

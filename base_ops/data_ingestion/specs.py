@@ -45,11 +45,13 @@ from base_ops.data_ingestion.options.scheduler import (
 from base_ops.data_ingestion.options.sources.base import ProtocolSpec
 from base_ops.data_ingestion.options.sources.databases import CassandraSpec, InfluxSpec, MongoSpec, RedisSpec, SqlSpec
 from base_ops.data_ingestion.options.sources.streams import (
+    RECEIVED,
     ActivemqSpec,
     KafkaSpec,
     KinesisSpec,
     PubsubSpec,
     RabbitmqSpec,
+    StreamSpec,
 )
 from base_ops.data_ingestion.options.sources.web import GraphqlSpec, SoapSpec, SseSpec, WebsocketSpec, WebSpec
 from base_ops.data_ingestion.options.truth import TruthSpec
@@ -274,7 +276,9 @@ class SourceSpec(Spec):
     mode: Literal["snapshot", "append"] = "snapshot"
     """snapshot: a newer object of the same name replaces the older one; append: all objects count."""
     slice: str = "all"
-    """Which part of the dataset an object fills, from captures, e.g. {symbol}; only touched slices are worked on."""
+    """Which part of the dataset an object fills, from captures, e.g. {symbol}; only touched slices are worked on. A
+    stream's captures are the {date}, {hour} and {minute} of receipt, UTC: a slice holds as much as one part may take
+    long to be compared with, and keys are unique within it."""
     read: ReadSpec = Field(default_factory=ReadSpec)
     add: dict[str, str] = Field(default_factory=dict)
     """Columns to add to each row, from captures, e.g. symbol: '{symbol}'."""
@@ -308,7 +312,8 @@ class SourceSpec(Spec):
         path = self.files.path if self.files else ""
         if is_template(path) or is_template(self.slice):
             return self
-        known = [*_CAPTURE.findall(path), *(self.http.each if self.http else ())]
+        received = RECEIVED if isinstance(self.block, StreamSpec) else ()
+        known = [*_CAPTURE.findall(path), *(self.http.each if self.http else ()), *received]
         for name in _CAPTURE.findall(self.slice):
             if name not in known:
                 hint = did_you_mean(name, known)

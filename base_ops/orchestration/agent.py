@@ -17,6 +17,7 @@ from base_ops.core.spec import Spec, connection_names, is_template, parse_spec
 from base_ops.orchestration.breakers import admissions
 from base_ops.orchestration.errors import JobRetryPolicy, job_error, text_of
 from base_ops.orchestration.lake import attempt_folder, read_result, write_request
+from base_ops.orchestration.missing_sources import HANDED_ON, go_on
 from base_ops.orchestration.request import identity_of, input_uris, step_request, traceparent_of
 
 if TYPE_CHECKING:
@@ -43,6 +44,7 @@ class AgentMixin(_Base):
         profile: size of the pod, a file in pod_templates/ (Kubernetes runner).
         pod_override: what to change in that pod (Kubernetes runner).
         item: name of the instance of a mapped task.
+        going_on: what the task does where a source is missing (see missing_sources.plans).
     """
 
     agent: ClassVar[str] = ""
@@ -63,6 +65,7 @@ class AgentMixin(_Base):
         profile: str = "default",
         pod_override: Mapping[str, Any] | None = None,
         item: str = "",
+        going_on: Mapping[str, Any] | None = None,
         retries: int | None = 3,
         retry_delay: timedelta | float = timedelta(seconds=60),
         retry_exponential_backoff: float = 2.0,
@@ -86,6 +89,7 @@ class AgentMixin(_Base):
         self.profile = profile
         self.pod_override = pod_override
         self.item = item
+        self.going_on = going_on
         check_work(self.agent, spec, fuse)
 
     # -- before
@@ -96,10 +100,13 @@ class AgentMixin(_Base):
         steps, specs = self._steps()
         identity = identity_of(context)
         select = None if self.select is None else [(int(pair[0]), int(pair[1])) for pair in self.select]
+        missing, stand_ins = go_on(context, self.going_on, self.item) if self.going_on else ({}, [])
         return Request(
             steps=steps,
             identity=identity,
-            inputs=input_uris(context, self._input_tasks(), select),
+            inputs=[*input_uris(context, self._input_tasks(), select), *stand_ins],
+            missing=missing,
+            stand_in=(self.going_on or {}).get("table"),
             connections=sorted({name for spec in specs for name in connection_names(spec)}),
             sensitive_columns=sorted(set(self.sensitive_columns)),
             breakers=admissions(settings.state, specs, identity.attempt, self.log),
@@ -146,6 +153,8 @@ class AgentMixin(_Base):
             raise self._without_result(context, result_uri, outcome, how, result)
         publish(context, result, result_uri, load_settings(), self.log)
         if not result.status.is_green:
+            if result.missing:
+                context["ti"].xcom_push(key=HANDED_ON, value={"result_uri": result_uri})
             raise self._failed(context, result)
         if not outcome.is_green:
             self.log.warning("The Result is complete, but the worker ended badly: %s", how)
@@ -231,4 +240,5 @@ def xcom_value(result: Result, result_uri: str) -> dict[str, Any]:
         ],
         "commit_keys": len(result.commit_keys),
         "adopted": result.adopted,
+        "missing": sorted(result.missing),
     }

@@ -1,7 +1,8 @@
 """A pipeline that keeps failing is switched off: as many failed runs within as long as schedules.yaml says (`disable`).
 
 A listener, called in the scheduler's process when a run has failed. Switched off means paused: what was missed is
-run or left out, as `catchup` says, once a person has switched it on again.
+run or left out, as `catchup` says, once a person has switched it on again. A run that only lacks a source does not
+count: the other sources' data is stored, and switching off would cost them theirs.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from airflow.listeners import hookimpl
 
 from base_ops.core.errors import BaseOpsError
 from base_ops.data_ingestion.options.schedule_policies import DisablePolicy, load_schedules
+from base_ops.orchestration.workflows import is_ours, missing_sources, was_opened_again
 
 if TYPE_CHECKING:
     from airflow.models.dagrun import DagRun
@@ -21,14 +23,12 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 _BY_HAND = ("manual", "backfill")
 """Kinds of runs that no schedule started; a person is looking at them."""
-_LOADER = "load.py"
-"""The file all our pipelines come from; other people's DAGs are left alone."""
 
 
 @hookimpl
 def on_dag_run_failed(dag_run: DagRun, msg: str) -> None:
     """Switch off a pipeline that keeps failing."""
-    if disable_if_failing(dag_run):
+    if not was_opened_again(dag_run) and disable_if_failing(dag_run):
         from airflow.observability import stats
 
         stats.incr("schedules_disabled_total", tags={"workflow_type": dag_run.dag_id})
@@ -43,10 +43,12 @@ def disable_if_failing(dag_run: DagRun) -> bool:
     if session is None or dag_run.run_type in _BY_HAND:
         return False
     model = session.get(DagModel, dag_run.dag_id)
-    if model is None or model.is_paused or not str(model.relative_fileloc or "").endswith(_LOADER):
+    if model is None or model.is_paused or not is_ours(model):
         return False
     policy = _policy()
     now = datetime.now(UTC)
+    if missing_sources(dag_run.dag_id, dag_run.run_id):
+        return False
     if not policy.trips([dag_run.end_date or now, *_other_failures(session, dag_run, policy, now)], now):
         return False
     model.is_paused = True
@@ -62,7 +64,7 @@ def _other_failures(session: Any, dag_run: DagRun, policy: DisablePolicy, now: d
     from airflow.utils.state import DagRunState
     from sqlalchemy import select
 
-    query = select(Runs.end_date).where(
+    query = select(Runs.run_id, Runs.end_date).where(
         Runs.dag_id == dag_run.dag_id,
         Runs.run_id != dag_run.run_id,
         Runs.run_type.not_in(_BY_HAND),
@@ -70,7 +72,8 @@ def _other_failures(session: Any, dag_run: DagRun, policy: DisablePolicy, now: d
         Runs.end_date >= now - timedelta(seconds=policy.within_s),
     )
     with session.no_autoflush:  # the scheduler's own changes are its to flush
-        return [moment for moment in session.scalars(query) if moment is not None]
+        runs = session.execute(query).all()
+    return [moment for run_id, moment in runs if moment and not missing_sources(dag_run.dag_id, run_id)]
 
 
 def _policy() -> DisablePolicy:

@@ -24,7 +24,7 @@ from base_ops.core.errors import BaseOpsError, ConfigError
 from base_ops.core.ids import AgentId
 from base_ops.core.settings import load_settings
 from base_ops.data_ingestion.options.schedules import DependencySchedule, EventSchedule, TimeSchedule
-from base_ops.orchestration import dependencies
+from base_ops.orchestration import dependencies, missing_sources
 from base_ops.orchestration.compensation import compensating, wire
 from base_ops.orchestration.loading import LoadedPipeline, before, load_pipeline
 from base_ops.orchestration.operator import AgentOperator
@@ -184,6 +184,7 @@ class _Builder:
         self.groups: dict[str, TaskGroup] = {}
         self.listings: list[tuple[str, Any]] = []
         self.sensitive = sensitive_columns(pipeline.model)
+        self.going_on = missing_sources.plans(pipeline)
 
     def build(self) -> None:
         tasks = {name: self._task(name, model) for name, model in self.pipeline.model.tasks.items()}
@@ -192,6 +193,8 @@ class _Builder:
                 tasks[other] >> tasks[name]
         for other, listing in self.listings:
             tasks[other] >> listing
+        if self.going_on:
+            tasks[missing_sources.COMPLETE] = self._complete(tasks)
         undoing = {name: tasks.pop(name) for name, model in self.pipeline.model.tasks.items() if model.compensates}
         if undoing:
             wire(list(tasks.values()), list(undoing.values()))
@@ -199,6 +202,23 @@ class _Builder:
             from base_ops.orchestration.sample import wrap_in_sample
 
             wrap_in_sample(list(tasks.values()))
+
+    def _complete(self, tasks: Mapping[str, Any]) -> Any:
+        from airflow.providers.standard.operators.python import PythonOperator
+
+        names = missing_sources.per_source_tasks(self.pipeline)
+        plan = next(iter(self.going_on.values()))
+        complete = PythonOperator(
+            task_id=missing_sources.COMPLETE,
+            python_callable=missing_sources.tell_missing,
+            op_kwargs={"tasks": names, "sources": plan["sources"], "required": plan["required"]},
+            trigger_rule="all_done",
+            retries=0,
+            doc_md="Fails where a source is missing in this run. What the others brought is stored all the same.",
+        )
+        for name in names:
+            tasks[name] >> complete
+        return complete
 
     def _task(self, name: str, model: TaskModel) -> Any:
         arguments = self._arguments(name, model)
@@ -244,6 +264,10 @@ class _Builder:
             "doc_md": model.doc or None,
             **run_options(model),
         }
+        if name in self.going_on:
+            arguments["going_on"] = self.going_on[name]
+            if self.going_on[name]["waits_for_sources"]:
+                arguments["trigger_rule"] = "all_done"
         if model.group is not None:
             arguments["task_group"] = self._group(model.group)
         return arguments

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 from airflow.listeners import hookimpl
 
-from base_ops.orchestration.workflows import params_of, share_left, tell
+from base_ops.core.errors import BaseOpsError
+from base_ops.orchestration.workflows import params_of, share_left, tell, was_opened_again
 
 if TYPE_CHECKING:
     from airflow.models.dagrun import DagRun
@@ -15,8 +16,9 @@ if TYPE_CHECKING:
 
 @hookimpl
 def on_dag_run_running(dag_run: DagRun, msg: str) -> None:
-    """Measure how many runs there are when one starts."""
+    """Measure how many runs there are when one starts, and how late it is."""
     measure_runs()
+    _measure_drift(dag_run)
     tell(dag_run, "started")
 
 
@@ -30,10 +32,29 @@ def on_dag_run_success(dag_run: DagRun, msg: str) -> None:
 
 @hookimpl
 def on_dag_run_failed(dag_run: DagRun, msg: str) -> None:
-    """Count a run that failed."""
-    _count(dag_run, "failed")
+    """Count a run that failed; one that timed out and then undid what it had published only once."""
+    if not was_opened_again(dag_run):
+        _count(dag_run, "failed")
+        tell(dag_run, "failed")
     measure_runs()
-    tell(dag_run, "failed")
+
+
+def _measure_drift(dag_run: DagRun) -> None:
+    """How long after its moment a scheduled run begins, beside what schedules.yaml promises (`sla.start_within_s`)."""
+    from airflow.observability import stats
+
+    from base_ops.data_ingestion.options.schedule_policies import load_schedules
+
+    if str(dag_run.run_type) != "scheduled" or dag_run.start_date is None or dag_run.run_after is None:
+        return
+    drift, about = dag_run.start_date - dag_run.run_after, {"workflow_type": dag_run.dag_id}
+    stats.timing("schedule_drift_seconds", drift, tags=about)
+    try:
+        promised_s = load_schedules().sla.start_within_s
+    except BaseOpsError:  # its faults are told when pipelines are read
+        return
+    if drift.total_seconds() > promised_s:
+        stats.incr("schedules_started_late_total", tags=about)
 
 
 def _count(dag_run: DagRun, status: str) -> None:

@@ -18,6 +18,8 @@ from base_ops.data_ingestion.options.schedules import DependencySchedule, NamedS
 from base_ops.orchestration.pipeline import Pipeline, ResultsOf, TaskModel
 
 _FOR_EACH = "give the task for_each: source (for ${source}) or a list (for ${item})"
+COMPLETE = "sources_complete"
+"""The task that tells whether all sources are in a run (missing_sources.py)."""
 ANY_PLACEHOLDER = re.compile(r"\$\{([^}]*)\}")
 
 
@@ -197,6 +199,7 @@ def _check_wiring(loaded: LoadedPipeline) -> None:
                 )
         _check_compensation(loaded, name, task)
     _check_cycle(loaded)
+    _check_required_sources(loaded)
 
 
 def _check_compensation(loaded: LoadedPipeline, name: str, task: TaskModel) -> None:
@@ -217,6 +220,26 @@ def _check_compensation(loaded: LoadedPipeline, name: str, task: TaskModel) -> N
                 *("tasks", name, "after"),
                 code="bad_compensation",
             )
+
+
+def _check_required_sources(loaded: LoadedPipeline) -> None:
+    required, tasks = loaded.model.required_sources, loaded.model.tasks
+    if required == "all" or len(loaded.model.sources) < 2:
+        return
+    ids = [str(source["id"]) for source in loaded.sources]
+    for name in () if required == "any" else required:
+        if name not in ids:
+            raise loaded.fault(
+                f"required_sources names {name!r}, which is no source here. {did_you_mean(name, ids)}",
+                "required_sources",
+                code="unknown_source",
+            )
+    if COMPLETE in tasks:
+        raise loaded.fault(
+            f"{COMPLETE} is the name of the task that tells which sources are missing",
+            *("tasks", COMPLETE),
+            todo="give the task another name",
+        )
 
 
 def _check_cycle(loaded: LoadedPipeline) -> None:

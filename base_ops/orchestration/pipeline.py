@@ -17,6 +17,7 @@
     params:                               # JSON schema → form in the UI, `{{ params.data }}` in specs
       data: {type: string, default: /data, title: Folder of the vendors' files}
     sources: [oanda, {id: local, files: {...}}]   # files <config>/data_ingestion/sources/<id>.yaml, or inline
+    required_sources: any                 # where a source fails, the others go on; all: they wait; [oanda]: for these
     setup: sample_market                  # start the sample server first, stop it whatever happens
     tasks:
       collect:
@@ -177,6 +178,10 @@ def _schedule(value: Any) -> Any:
     return AssetSchedule.model_validate(value) if isinstance(value, dict) else value
 
 
+def _required(value: Any) -> Any:
+    return value if value in ("any", "all") else _as_list(value)
+
+
 class Pipeline(Spec):
     """A pipeline: one DAG."""
 
@@ -196,6 +201,9 @@ class Pipeline(Spec):
     default_args: RunOptions = RunOptions()
     params: dict[str, Any] = Field(default_factory=dict)
     sources: tuple[str | dict[str, Any], ...] = ()
+    required_sources: Annotated[Literal["any", "all"] | Names, BeforeValidator(_required)] = "any"
+    """Sources without which nothing is stored: any (one is enough: the others go on, and the run fails at its end and
+    names those that are missing), all (one that fails holds up the others), or the ids of those that must be there."""
     setup: str | None = None
     tasks: dict[str, TaskModel] = Field(min_length=1)
 

@@ -17,6 +17,17 @@ if TYPE_CHECKING:
     from airflow.sdk.definitions.context import Context
 
 
+_PHASES = {"closed": 0, "half_open": 1, "open": 2}
+_RETRIED = {
+    "retry_started": "started",
+    "fallback_activated": "started",
+    "retry_succeeded": "succeeded",
+    "retry_failed": "failed",
+    "manual_intervention_required": "asked",
+}
+"""Events of fetch_retry, and what they count as."""
+
+
 def publish(context: Context, result: Result, result_uri: str, settings: Settings, log: Any) -> None:
     """Tell metrics and the state database how a job ended and, if it is green, its assets' consumers."""
     emit_metrics(result)
@@ -45,6 +56,7 @@ def annotate_assets(context: Mapping[str, Any], result: Result, result_uri: str)
                 "status": str(result.status),
                 "version": max(versions) if versions else None,
                 "adopted": result.adopted,
+                "missing": sorted(result.missing),
                 "result_uri": result_uri,
             }
         )
@@ -66,6 +78,29 @@ def emit_metrics(result: Result) -> None:
         stats.timing("base_job_duration_seconds", timedelta(seconds=seconds), tags=tags)
         stats.gauge("agent_health_status", int(result.status.is_green), tags={"agent": step.agent})
         _emit_models(step)
+        if step.agent == "data_ingestion.fetch_retry":
+            _emit_retries(step)
+    for report in result.breakers:
+        stats.gauge("circuit_breaker_state", _PHASES[report.phase], tags={"peer": report.peer})
+
+
+def _emit_retries(step: StepResult) -> None:
+    """What was done about failures, per source; the success rate is succeeded over succeeded and failed."""
+    from airflow.sdk.observability import stats
+
+    for event in step.events:
+        outcome, data = _RETRIED.get(str(event["type"])), event.get("data")
+        if outcome and isinstance(data, Mapping):
+            tags = {"source": str(event["subject"]), "strategy": str(data.get("action", "replay")), "outcome": outcome}
+            stats.incr("retry_attempts_total", tags=tags)
+    seen: Any = step.observations
+    if "dead_letter_queue_size" in seen:
+        stats.gauge("dead_letter_queue_size", seen["dead_letter_queue_size"])
+    if "analysis_s" in seen:
+        stats.timing("failure_analysis_time_seconds", timedelta(seconds=seen["analysis_s"]))
+    for source, found in (seen.get("patterns") or {}).items():
+        if found.get("mean_recovery_s") is not None:
+            stats.gauge("recovery_time_seconds", found["mean_recovery_s"], tags={"source": source})
 
 
 def _emit_models(step: StepResult) -> None:

@@ -10,7 +10,7 @@ from pydantic import JsonValue
 
 from base_ops import __version__
 from base_ops.core.breaker import BreakerPolicy
-from base_ops.core.protocol import DataRef, Identity, Lineage, Request, Result, StepResult
+from base_ops.core.protocol import DataRef, Identity, Lineage, Missing, Request, Result, StepResult
 from base_ops.core.settings import Settings
 from base_ops.worker.backoff import Clock
 from base_ops.worker.breaker import Breaker
@@ -46,6 +46,10 @@ class Context:
     code_version: str = __version__
     breakers: dict[str, Breaker] = field(default_factory=dict)
     """Those that were asked for, by peer."""
+    handed_on: list[DataRef] = field(default_factory=list)
+    """What a job that fails hands on all the same."""
+    landings: dict[str, Landing] = field(default_factory=dict)
+    """Those that were asked for: what they have read of their logs is read once, however often one looks."""
     unfinished: list[StepResult] = field(default_factory=list)
     """What a job that fails wants its Result to say besides the error."""
 
@@ -55,7 +59,9 @@ class Context:
 
     def landing(self, source: str) -> Landing:
         """The landing zone of a source."""
-        return Landing(self.lake.store, source, self.lake.attempt)
+        if source not in self.landings:
+            self.landings[source] = Landing(self.lake.store, source, self.lake.attempt)
+        return self.landings[source]
 
     def breaker(self, source: str, policy: BreakerPolicy, clock: Clock | None = None) -> Breaker:
         """The circuit breaker of a source, with the state that all runs share."""
@@ -91,4 +97,14 @@ class Context:
         for result in self.input_results:
             for source, sequence in result.considered.items():
                 seen[source] = max(sequence, seen.get(source, 0))
-        return seen
+        return {**seen, **{source: found.upto for source, found in self.missing.items()}}
+
+    @cached_property
+    def missing(self) -> dict[str, Missing]:
+        """Sources whose part of this run is missing, as the work before this says."""
+        return {source: found for result in self.input_results for source, found in result.missing.items()}
+
+    def leave_out(self, source: str, why: str, upto: int) -> None:
+        """A source is missing from here on: it counts up to what its table has taken in."""
+        self.missing[source] = Missing(why=why, upto=upto)
+        self.considered[source] = upto

@@ -19,6 +19,7 @@ def run_inside(ctx: Context, steps: Sequence[StepRequest], before: Sequence[Resu
 
     request = ctx.request.model_copy(update={"steps": list(steps), "result_uri": None, "inputs": []})
     child = Context(request, ctx.settings, ctx.lake, ctx.secrets, ctx.log, ctx.code_version, ctx.breakers)
+    child.landings = ctx.landings
     child.__dict__["input_results"] = list(before)  # handed over, not read from the lake
     result = Result(status=Outcome.BUG, identity=request.identity, code_version=ctx.code_version)
     work(child, result)

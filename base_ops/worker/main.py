@@ -22,7 +22,7 @@ from base_ops import __version__
 from base_ops.core.errors import BadInput, BaseOpsError, ConfigError, Denied, Transient
 from base_ops.core.ids import AgentId, fingerprint
 from base_ops.core.outcomes import Outcome
-from base_ops.core.protocol import ErrorInfo, Request, Result, StepResult, check_balance
+from base_ops.core.protocol import ErrorInfo, Finding, Request, Result, StepResult, check_balance
 from base_ops.core.settings import Settings, load_settings
 from base_ops.core.spec import Spec, parse_spec
 from base_ops.worker import failpoints
@@ -143,7 +143,7 @@ def work(ctx: Any, result: Result) -> None:
     try:
         output = _dispatch(jobs, specs, ctx)
     finally:
-        result.considered = dict(ctx.considered)
+        result.considered, result.missing, result.outputs = dict(ctx.considered), dict(ctx.missing), ctx.handed_on
     result.steps = output.steps
     result.inputs = output.inputs
     result.outputs = output.outputs
@@ -154,7 +154,13 @@ def work(ctx: Any, result: Result) -> None:
     for source, sequence in output.considered.items():
         result.considered[source] = max(sequence, result.considered.get(source, 0))
     check_balance(result.steps)
-    result.status = Outcome.PARTIAL if result.quarantine else Outcome.OK
+    result.steps[-1].findings += [_missing(source, found.why) for source, found in result.missing.items()]
+    result.status = Outcome.PARTIAL if result.quarantine or result.missing else Outcome.OK
+
+
+def _missing(source: str, why: str) -> Finding:
+    message = f"{source} is missing in this run ({why}); what the table has of it already stands in for it"
+    return Finding(code="source_missing", severity="warning", message=message, data={"source": source})
 
 
 def _dispatch(jobs: list[Any], specs: list[Spec], ctx: Any) -> Any:

@@ -12,6 +12,7 @@ import pytest
 import yaml
 from click.testing import CliRunner
 from fakes.collecting import StillClock, collected, context
+from fakes.mlflow import fake_mlflow
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -21,13 +22,16 @@ from base_ops.core.config import config_dir
 from base_ops.core.errors import ConfigError
 from base_ops.core.outcomes import Outcome
 from base_ops.core.protocol import ErrorInfo, Identity, Result, StepResult
+from base_ops.core.settings import Settings
 from base_ops.data_ingestion.jobs.fetch_retry import analyze, dead_letters, select
 from base_ops.data_ingestion.jobs.fetch_retry.classes import classify
-from base_ops.data_ingestion.jobs.fetch_retry.decide import Decision, Surroundings, decide
+from base_ops.data_ingestion.jobs.fetch_retry.decide import Decision, Surroundings, decide, options
 from base_ops.data_ingestion.jobs.fetch_retry.queue import Letter, Queue
 from base_ops.data_ingestion.jobs.fetch_retry.segments import missing, plan
 from base_ops.data_ingestion.jobs.fetch_retry.waits import eased, wait_s
+from base_ops.data_ingestion.jobs.model_trainer import run as train_model
 from base_ops.data_ingestion.models.retry_strategy import choose, table, training
+from base_ops.data_ingestion.options.models import ModelTrainerSpec
 from base_ops.data_ingestion.options.retries import (
     AnalyzeFailurePatternsSpec,
     BackoffSpec,
@@ -39,6 +43,7 @@ from base_ops.data_ingestion.options.retries import (
 )
 from base_ops.data_ingestion.specs import ProcessDeadLettersSpec, SourceSpec
 from base_ops.worker.lake.store import Store
+from base_ops.worker.models.champion import find_model, packaged_file
 
 NOW = datetime.now(UTC).replace(microsecond=0) + timedelta(hours=1)  # files just written have settled
 POLICIES = RetryPoliciesFile.model_validate(
@@ -299,6 +304,43 @@ def test_one_pass_replays_expires_and_calls_people(tmp_path: Path) -> None:
     assert (last["replayed"], last["failed_again"], last["dead_letter_queue_size"]) == (0, 0, 2)
 
 
+def test_after_five_failures_nothing_is_fetched_before_a_person_says_yes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("BASE_HOME", str(tmp_path))
+    (tmp_path / "drop").mkdir()
+    (tmp_path / "drop" / "a.csv").write_text("a\n1\n")
+    source = SourceSpec.model_validate({"id": "s", "files": {"path": f"{tmp_path}/drop/*.csv"}})
+    policy = RetryPolicySpec.model_validate({"human": {"approvals": 2, "escalate_s": 600}})
+    asked = SelectOptimalRetryStrategySpec(
+        source="s", failure=failure(code="timeout", failures=5), policy=policy, request={"mode": "full"}
+    )
+    clock = StillClock(NOW)
+    step = select.run(asked, context(tmp_path, dag_id="d", run_id="r", task_id="t"), clock).steps[0]
+    assert [event["type"] for event in step.events] == ["manual_intervention_required"]
+    one_pass = ProcessDeadLettersSpec.model_validate({"action": "process_dead_letters", "sources": [source]})
+
+    def passed() -> StepResult:
+        return dead_letters.run(one_pass, context(tmp_path), clock).steps[0]
+
+    told = passed()
+    assert (told.observations["replayed"], told.observations["waiting_for_people"]) == (0, 1)
+    assert told.events[-1]["data"]["escalated"] is False  # type: ignore[index, call-overload]
+    clock.moment += timedelta(seconds=601)
+    told = passed()
+    assert told.observations["escalated"] == 1 and told.events[-1]["data"]["approvals"] == "0 of 2"  # type: ignore[index, call-overload]
+    letter = str(step.observations["dead_letter"])[:8]
+    cli_of = CliRunner()
+    assert "asks (0 of 2)" in cli_of.invoke(cli, ["dead-letters", "list"]).stdout.replace("\n", " ")
+    for who in ("ann", "ann"):  # the same person counts once
+        assert "1 of 2" in cli_of.invoke(cli, ["dead-letters", "approve", letter, "--as", who]).stdout
+    assert passed().observations["replayed"] == 0
+    assert "2 of 2" in cli_of.invoke(cli, ["dead-letters", "approve", letter, "--as", "bob"]).stdout
+    assert passed().observations["replayed"] == 1
+    refused = cli_of.invoke(cli, ["dead-letters", "approve", letter]).exception
+    assert isinstance(refused, ConfigError) and refused.code == "nothing_to_approve"
+
+
 def test_a_letter_is_settled_once(tmp_path: Path) -> None:
     queue = Queue(Store(str(tmp_path)))
     letter = Letter(id="a" * 24, source="s", code="x", failure_class="persistent", at=NOW.isoformat())
@@ -321,8 +363,7 @@ def test_the_command(tmp_path: Path, base_home: Path) -> None:
 
 
 def test_the_model_beats_the_fixed_policy_by_what_is_asked(capsys: pytest.CaptureFixture[str]) -> None:
-    found = table.load()
-    assert found is not None
+    found = table.read(packaged_file(table.MODULE, table.MODEL).read_bytes())
     scores = training.compare(found, seed=77, episodes=4_000)
     with capsys.disabled():
         for name, score in scores.items():
@@ -337,12 +378,33 @@ def test_the_same_seed_learns_the_same() -> None:
     assert one == two and table.read(one).to_json() == one
 
 
+def test_the_trainer_keeps_it_measured_beside_the_fixed_policy_and_registers_it(tmp_path: Path) -> None:
+    """As its siblings; so small a training is worse than the packaged model, and so does not become the champion."""
+    ctx = context(tmp_path)
+    with fake_mlflow() as server:
+        ctx.settings = ctx.settings.model_copy(update={"mlflow_tracking_uri": server.url})
+        spec = ModelTrainerSpec(model="retry_strategy", samples_per_class=4, test_samples_per_class=4)
+        output = train_model(spec, ctx)
+        assert list(server.versions) == ["base-data_ingestion-retry_strategy"] and not server.aliases
+    (step,) = output.steps
+    told: Any = step.observations
+    assert set(told["accuracy"]) == {"fixed", "rules", "model"} and told["before"] == "packaged"
+    assert told["promoted"] is False and told["accuracy_before"] > told["accuracy"]["rules"]
+    assert set(told["beside_the_fixed_policy"]) == {"cost", "success", "resources"}
+    (ref,) = output.outputs
+    kept = table.read(Path(ref.uri).read_bytes())
+    failed, around = failure(code="timeout"), Surroundings()
+    chosen = choose.choose(failed, options(failed, POLICIES.of("s", "http"), around), 0.0, kept)
+    assert chosen.chosen_by == "model"
+
+
 @pytest.mark.parametrize("damage", ["", "[]", "{}", '{"states": []}'])
 def test_a_damaged_model_leaves_it_to_the_rules(damage: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file = tmp_path / "model.json"
     file.write_text(damage)
-    assert table.load(file) is None
-    monkeypatch.setattr(choose, "packaged", lambda: table.load(file))
+    found = find_model(Settings(), "base-data_ingestion-retry_strategy", file, table.FEATURES, table.read)
+    assert found.fitted is None and found.tried
+    monkeypatch.setattr(choose, "load_model", lambda *_: found)
     failed = failure(code="timeout")
     decision = decide(failed, POLICIES.of("s", "http"), Surroundings())
     assert (decision.action, decision.chosen_by) == ("retry", "fallback")

@@ -100,7 +100,7 @@ def test_a_pipeline_becomes_a_dag(write: Write) -> None:
     assert (dag.catchup, dag.max_active_runs) == (False, 1)
     assert dag.params.dump() == {"data": "/data", "depth": 3}
     collect, convert, store = (dag.get_task(name) for name in ("collect", "convert", "store"))
-    assert [t.task_id for t in dag.topological_sort()] == ["collect", "convert", "store"]
+    assert [t.task_id for t in dag.topological_sort()] == ["collect", "convert", "store", "sources_complete"]
     assert collect.operator_class is CollectorOperator
     assert convert.operator_class is AgentOperator
     assert type(store) is TierManagerOperator
@@ -186,7 +186,7 @@ def test_compensating_tasks_come_last_and_do_not_count(write: Write) -> None:
     dag = built(write(COMPENSATED)).dags["two_vendors"]
     unpublish, restore = dag.get_task("unpublish"), dag.get_task("restore")
     assert (unpublish.is_teardown, restore.is_teardown, unpublish.trigger_rule) == (True, True, "all_done")
-    assert (unpublish.upstream_task_ids, restore.upstream_task_ids) == ({"check"}, {"unpublish"})
+    assert (unpublish.upstream_task_ids, restore.upstream_task_ids) == ({"check", "sources_complete"}, {"unpublish"})
     assert [given["spec"]["source"] for given in restore.expand_input.value] == ["oanda", "fxcm"]
 
 

@@ -275,4 +275,4 @@ def test_asset_events_carry_row_counts(run_dag: RunDag) -> None:
         (event,) = session.query(AssetEvent).filter_by(source_dag_id="assets").all()
         extra = dict(event.extra)
     assert extra.pop("result_uri").endswith("/result.json")
-    assert extra == {"rows": 8, "quarantined": 1, "status": "partial", "version": None, "adopted": False}
+    assert extra == {"rows": 8, "quarantined": 1, "status": "partial", "version": None, "adopted": False, "missing": []}

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from base_ops.core.breaker import BreakerReport
 from base_ops.core.outcomes import Outcome
 from base_ops.core.protocol import (
     ColumnLineage,
@@ -103,6 +104,58 @@ def test_models_are_counted_by_who_decided(recorder: tuple[str, Recorder]) -> No
         ("base_model_decisions_total", 1, {"model": "base-a-b", "source": "fallback"}),
         ("base_model_accuracy", 0.75, {"model": "base-a-b"}),
     ]
+
+
+@pytest.mark.parametrize("recorder", ["airflow.sdk.observability.stats"], indirect=True)
+def test_what_is_done_about_failures_is_measured(recorder: tuple[str, Recorder]) -> None:
+    from base_ops.orchestration.publish import emit_metrics
+
+    _, seen = recorder
+    found = result()
+    found.steps = [
+        StepResult(
+            agent="data_ingestion.fetch_retry",
+            action="process_dead_letters",
+            observations={
+                "dead_letter_queue_size": 3,
+                "analysis_s": 0.25,
+                "patterns": {"s": {"mean_recovery_s": 30.0}, "t": {"mean_recovery_s": None}},
+            },
+            events=[
+                {"type": "retry_started", "subject": "s", "data": {"action": "refresh_credential"}},
+                {"type": "retry_succeeded", "subject": "s", "data": {"letter": "x"}},
+                {"type": "retry_failed", "subject": "t", "data": {"code": "timeout"}},
+                {"type": "dead_letter_queue_long", "subject": "ingestion.dlq", "data": {"items": 3}},
+            ],
+        )
+    ]
+    found.breakers = [BreakerReport(peer="source:s", phase="open")]
+    emit_metrics(found)
+    assert [entry for entry in seen.seen if not entry[0].startswith(("base_", "agent_"))] == [
+        ("retry_attempts_total", 1, {"source": "s", "strategy": "refresh_credential", "outcome": "started"}),
+        ("retry_attempts_total", 1, {"source": "s", "strategy": "replay", "outcome": "succeeded"}),
+        ("retry_attempts_total", 1, {"source": "t", "strategy": "replay", "outcome": "failed"}),
+        ("dead_letter_queue_size", 3, {}),
+        ("failure_analysis_time_seconds", timedelta(seconds=0.25), {}),
+        ("recovery_time_seconds", 30.0, {"source": "s"}),
+        ("circuit_breaker_state", 2, {"peer": "source:s"}),
+    ]
+
+
+@pytest.mark.parametrize("recorder", ["airflow.observability.stats"], indirect=True)
+@pytest.mark.parametrize(("minutes", "late"), [(1, False), (6, True)])
+def test_how_late_a_scheduled_run_begins(recorder: tuple[str, Recorder], minutes: int, late: bool) -> None:
+    from base_ops.orchestration.listener import _measure_drift
+
+    _, seen = recorder
+    moment = datetime(2026, 1, 1, tzinfo=UTC)
+    began = moment + timedelta(minutes=minutes)
+    _measure_drift(SimpleNamespace(dag_id="fx", run_type="scheduled", run_after=moment, start_date=began))
+    about = {"workflow_type": "fx"}
+    assert ("schedule_drift_seconds", timedelta(minutes=minutes), about) in seen.seen
+    assert (("schedules_started_late_total", 1, about) in seen.seen) is late
+    _measure_drift(SimpleNamespace(dag_id="hand", run_type="manual", run_after=moment, start_date=began))
+    assert not [entry for entry in seen.seen if entry[2] == {"workflow_type": "hand"}]
 
 
 def test_metrics_have_the_agreed_names_and_tags(recorder: tuple[str, Recorder]) -> None:
@@ -227,4 +280,5 @@ def test_the_plugin_registers_the_listener() -> None:
     assert [listener.__name__ for listener in ours.listeners] == [
         "base_ops.orchestration.listener",
         "base_ops.orchestration.disabling",
+        "base_ops.orchestration.timeouts",
     ]

@@ -37,7 +37,7 @@ def test_a_deadline_is_told(deadline: str, late: bool) -> None:
     assert started["time"] == "2026-11-30T06:00:00Z"
 
 
-def test_told_twice_is_told_once(base_home: Path) -> None:
+def test_told_twice_is_told_once(base_home: Path, airflow_db: Path) -> None:
     tell(run(), "started")
     tell(run(), "failed")
     tell(run(), "failed")

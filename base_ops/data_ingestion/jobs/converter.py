@@ -10,7 +10,7 @@ from base_ops.core.errors import ConfigError, did_you_mean
 from base_ops.core.protocol import DataRef
 from base_ops.data_ingestion.specs import ConverterSpec, ReadSpec, SourceSpec
 from base_ops.worker.context import Context
-from base_ops.worker.engine.chain import Input
+from base_ops.worker.engine.chain import STAGING, Input
 from base_ops.worker.engine.plan import Plan, Step
 
 
@@ -31,18 +31,41 @@ def step(_spec: ConverterSpec, _ctx: Context) -> Step:
 def inputs(spec: ConverterSpec, ctx: Context) -> Iterator[Input]:
     """One unit per object: a file, or every landed object of the slices that something new arrived for.
 
-    A slice is dirty when any source brought something for it, so that the merge sees all sources of it.
+    A slice is dirty when any source brought something for it, so that the merge sees all sources of it. A source that
+    failed before counts as far as its table has taken it in.
     """
-    from base_ops.worker.formats.reading import file_input, landed_input
+    from base_ops.worker.formats.reading import file_input
 
     if isinstance(spec.source, str):
         yield file_input(spec.source, spec.read, spec.add)
         return
-    source = spec.source
+    if why := ctx.request.missing.get(spec.source.id):
+        ctx.leave_out(spec.source.id, why, _taken_in(spec, spec.source, ctx))
+    yield from _landed(spec, spec.source, ctx, ctx.considered.get(spec.source.id))
+
+
+def stand_in(spec: ConverterSpec, ctx: Context) -> tuple[str, int, list[Input]]:
+    """Instead of what cannot be used: (source, landing log number, what the table has taken in of it up to there)."""
+    assert isinstance(spec.source, SourceSpec)
+    upto = _taken_in(spec, spec.source, ctx)
+    return spec.source.id, upto, list(_landed(spec, spec.source, ctx, upto))
+
+
+def _taken_in(spec: ConverterSpec, source: SourceSpec, ctx: Context) -> int:
+    """The landing log number up to which the table has taken the source in."""
+    from base_ops.worker.lake.tables import Tables
+
+    table = ctx.request.stand_in or spec.target.removeprefix(STAGING)
+    return Tables(ctx.lake.store).consumed(table).get(source.id, 0)
+
+
+def _landed(spec: ConverterSpec, source: SourceSpec, ctx: Context, upto: int | None) -> Iterator[Input]:
+    from base_ops.worker.formats.reading import landed_input
+
     new = [ref for ref in ctx.inputs if ref.kind == "landing"]
     slices = {ref.slice for ref in new} if ctx.input_results else None
     read = _read_spec(spec, source)
-    found = ctx.landing(source.id).effective(upto=ctx.considered.get(source.id), slices=slices)
+    found = ctx.landing(source.id).effective(upto=upto, slices=slices)
     if not spec.whole_slices:
         named = {(ref.source, ref.sequence, ref.name) for ref in new}
         found = [ref for ref in found if (ref.source, ref.sequence, ref.name) in named]

@@ -94,13 +94,14 @@ class CachePolicy(Spec):
 
 
 class HumanPolicy(Spec):
-    """When a person is asked."""
+    """When a person is asked: the fetch waits in the dead letter queue until it is approved, replayed or dismissed."""
 
     after_failures: int = Field(5, ge=1)
     """In a row."""
     escalate_s: float = Field(3600.0, gt=0)
     """Unanswered for this long it goes one higher, seconds."""
     approvals: int = Field(1, ge=1)
+    """So many people must approve it before it is fetched again."""
 
 
 class DeadLetterPolicy(Spec):

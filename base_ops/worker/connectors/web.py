@@ -9,8 +9,11 @@
 
 from __future__ import annotations
 
+import functools
 import logging
+import os
 import re
+import ssl
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -107,6 +110,7 @@ class Web:
         options = {"limits": limits(self.profile), **_client_options(site, self.endpoint, self.profile)}
         connect_s = self.timeout_s if own_timeout else self.profile.connect_s
         options["timeout"] = httpx.Timeout(self.timeout_s, connect=connect_s)
+        options.setdefault("verify", _trusted(os.environ.get("SSL_CERT_FILE"), os.environ.get("SSL_CERT_DIR")))
         self.client = httpx.Client(**options, follow_redirects=False, headers=_headers(site))
 
     def __enter__(self) -> Web:
@@ -386,6 +390,12 @@ def _tries(site: Site, profile: ConnectionProfile) -> tuple[int, Backoff]:
         return web.tries, Backoff(base_s=web.backoff_s)
     first_s = web.backoff_s if "backoff_s" in own else profile.backoff_s
     return web.tries if "tries" in own else profile.tries, Backoff(base_s=first_s, growth=profile.backoff)
+
+
+@functools.cache
+def _trusted(_file: str | None, _folder: str | None) -> ssl.SSLContext:
+    """httpx's own context, made once: reading the authorities takes longer than many a part of a stream."""
+    return httpx.create_ssl_context()
 
 
 def _client_options(site: Site, endpoint: str, profile: ConnectionProfile) -> dict[str, Any]:

@@ -58,7 +58,22 @@ def run_chain(jobs: Sequence[Any], specs: Sequence[Spec], ctx: Context) -> JobOu
     chain = Chain(steps, list(specs), ctx, target=_target(specs), write=_write(specs))
     first = jobs[0]
     inputs = first.inputs(specs[0], ctx) if hasattr(first, "inputs") else staged_inputs(specs[0], ctx)
-    return chain.run(list(inputs))
+    try:
+        return chain.run(list(inputs))
+    except BadInput as error:
+        if ctx.request.stand_in and hasattr(first, "stand_in"):
+            _stand_in(chain, *first.stand_in(specs[0], ctx), why=error.what)
+        raise
+
+
+def _stand_in(chain: Chain, source: str, upto: int, inputs: list[Input], *, why: str) -> None:
+    """Hand on what the table has of a source, so that others can go on without what is new of it."""
+    try:
+        chain.ctx.handed_on = chain.run(inputs).outputs
+    except BadInput as error:
+        chain.ctx.log.error("Nothing can stand in for %s: %s", source, error.text())
+    else:
+        chain.ctx.leave_out(source, why, upto)
 
 
 def staged_inputs(spec: Any, ctx: Context) -> Iterator[Input]:

@@ -19,7 +19,8 @@ from base_ops.worker.context import Context, JobOutput
 
 
 def run(spec: ProcessDeadLettersSpec, ctx: Context, clock: Clock) -> JobOutput:
-    """Expire, replay a batch, report. A letter that fails again waits, and after `max_replays` waits for a person."""
+    """Expire, replay a batch, report. A letter that fails again waits, and after `max_replays` waits for a person, as
+    one does from the start that was given up for a person to look at."""
     began = time.perf_counter()
     queue, now = Queue(ctx.lake.store), clock.now()
     waiting = queue.waiting()
@@ -27,7 +28,7 @@ def run(spec: ProcessDeadLettersSpec, ctx: Context, clock: Clock) -> JobOutput:
     expired = sum(queue.end(held.letter, "expired", now, AGENT) for held in old)
     left = [held for held in waiting if held not in old]
     sources = {source.id: source for source in spec.sources}
-    due = [h for h in left if h.replays < spec.policy.max_replays and h.letter.source in sources]
+    due = [h for h in left if h.letter.source in sources and not _is_stuck(h, spec)]
     step = StepResult(agent=AGENT, action=spec.action, counts=Counts())
     outputs: list[DataRef] = []
     replayed = failed = 0
@@ -36,13 +37,14 @@ def run(spec: ProcessDeadLettersSpec, ctx: Context, clock: Clock) -> JobOutput:
         replayed, failed = replayed + (found is not None), failed + (found is None)
         outputs += found or []
     after = queue.waiting()
-    stuck = [held for held in after if held.replays >= spec.policy.max_replays]
+    stuck = [held for held in after if _is_stuck(held, spec)]
     step.observations = {
         "dead_letter_queue_size": len(after),
         "replayed": replayed,
         "failed_again": failed,
         "expired": expired,
         "waiting_for_people": len(stuck),
+        "escalated": sum(held.is_escalated(now) for held in stuck),
         "unknown_sources": [*sorted({h.letter.source for h in after} - set(sources))],
     }
     if notice := size_notice(len(after), spec.policy.alert_items, spec.policy.max_items):
@@ -53,10 +55,16 @@ def run(spec: ProcessDeadLettersSpec, ctx: Context, clock: Clock) -> JobOutput:
             "letter": held.letter.id,
             "replays": held.replays,
             "code": held.letter.code,
+            "approvals": f"{held.approvals} of {held.letter.approvals}",
+            "escalated": held.is_escalated(now),
         }
         step.events.append({"type": "manual_intervention_required", "subject": held.letter.source, "data": data})
     step.seconds = round(time.perf_counter() - began, 3)
     return JobOutput(steps=[step], outputs=list({ref.id: ref for ref in outputs}.values()))
+
+
+def _is_stuck(held: Held, spec: ProcessDeadLettersSpec) -> bool:
+    return held.asks or held.replays >= spec.policy.max_replays
 
 
 def replay(

@@ -2,6 +2,7 @@
 
     dead_letters/<source>/<id>.json          what failed, why, and the fetch to do again; never changed
     dead_letters/<source>/<id>.try-<n>.json  a replay that failed
+    dead_letters/<source>/<id>.yes-<who>.json a person who wants it fetched again, where people are to be asked
     dead_letters/<source>/<id>.done.json     how it ended: replayed, expired, dismissed; created once
 
 The id is made of what failed, so the same failure of the same try is one letter however often it is reported.
@@ -21,7 +22,7 @@ from base_ops.core.ids import check_name, fingerprint
 from base_ops.core.protocol import Document
 from base_ops.worker.lake.store import Store
 
-_LETTER = re.compile(r"(?P<id>[0-9a-f]{24})(?:\.(?P<kind>done|try-\d+))?\.json")
+_LETTER = re.compile(r"(?P<id>[0-9a-f]{24})(?:\.(?P<kind>done|try-\d+|yes-[0-9a-f]{12}))?\.json")
 End = Literal["replayed", "expired", "dismissed"]
 
 
@@ -37,6 +38,8 @@ class Letter(Document):
     request: dict[str, JsonValue] | None = Field(None, description="the collector's spec; connections by name")
     run: str = Field("", description="dag/run/task that gave up")
     at: str = Field(description="ISO 8601, UTC")
+    approvals: int = Field(0, description="so many people must approve it before it is fetched again")
+    escalate_s: float | None = Field(None, description="unanswered for this long it goes one higher, seconds")
 
     @property
     def moment(self) -> datetime:
@@ -48,11 +51,22 @@ class Held(Document):
 
     letter: Letter
     replays: int = 0
+    approvals: int = 0
     ended: str = ""
 
     @property
     def waits(self) -> bool:
         return not self.ended
+
+    @property
+    def asks(self) -> bool:
+        """Whether a person has to say yes before it is fetched again."""
+        return self.waits and self.approvals < self.letter.approvals
+
+    def is_escalated(self, now: datetime) -> bool:
+        """Whether nobody has answered for too long."""
+        after_s = self.letter.escalate_s
+        return self.asks and after_s is not None and (now - self.letter.moment).total_seconds() > after_s
 
 
 class Queue:
@@ -91,6 +105,11 @@ class Queue:
         path = self._path(held.letter.source, f"{held.letter.id}.try-{held.replays + 1}")
         self.store.create_json(path, {"at": _iso(moment), "code": code})
 
+    def approve(self, held: Held, who: str, moment: datetime) -> bool:
+        """Note that a person wants it fetched again; False where the same one has said so before."""
+        path = self._path(held.letter.source, f"{held.letter.id}.yes-{fingerprint(who)[:12]}")
+        return self.store.create_json(path, {"at": _iso(moment), "who": who})
+
     def end(self, letter: Letter, how: End, moment: datetime, who: str = "") -> bool:
         """Settle a letter; False where another has settled it."""
         path = self._path(letter.source, f"{letter.id}.done")
@@ -98,6 +117,7 @@ class Queue:
 
     def _of_source(self, source: str) -> Iterator[Held]:
         replays: dict[str, int] = {}
+        approvals: dict[str, int] = {}
         ended: set[str] = set()
         letters: list[str] = []
         for path in self.store.list(f"dead_letters/{source}"):
@@ -108,12 +128,14 @@ class Queue:
                 letters.append(match["id"])
             elif match["kind"] == "done":
                 ended.add(match["id"])
+            elif match["kind"].startswith("yes"):
+                approvals[match["id"]] = approvals.get(match["id"], 0) + 1
             else:
                 replays[match["id"]] = replays.get(match["id"], 0) + 1
         for name in letters:
             letter = Letter.model_validate(self.store.read_json(self._path(source, name)))
             how = self.store.read_json(self._path(source, f"{name}.done"))["how"] if name in ended else ""
-            yield Held(letter=letter, replays=replays.get(name, 0), ended=str(how))
+            yield Held(letter=letter, replays=replays.get(name, 0), approvals=approvals.get(name, 0), ended=str(how))
 
     def _path(self, source: str, name: str) -> str:
         return f"dead_letters/{check_name(source, 'source')}/{name}.json"

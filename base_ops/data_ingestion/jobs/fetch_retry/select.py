@@ -14,7 +14,6 @@ from base_ops.data_ingestion.jobs.fetch_retry.decide import Decision, Surroundin
 from base_ops.data_ingestion.jobs.fetch_retry.history import failed_results, failure_of
 from base_ops.data_ingestion.jobs.fetch_retry.queue import Letter, Queue, letter_id
 from base_ops.data_ingestion.options.retries import (
-    DeadLetterPolicy,
     FailureSpec,
     RetryPolicySpec,
     SelectOptimalRetryStrategySpec,
@@ -24,6 +23,8 @@ from base_ops.worker.context import Context, JobOutput
 from base_ops.worker.lake.runs import run_folder
 
 AGENT = "data_ingestion.fetch_retry"
+_MODEL = "base-data_ingestion-retry_strategy"
+"""As the registry calls it."""
 _EVENTS = {
     "retry": "retry_started",
     "refresh_credential": "retry_started",
@@ -51,7 +52,7 @@ def run(spec: SelectOptimalRetryStrategySpec, ctx: Context, clock: Clock) -> Job
     if decision.action == "cache":
         outputs = ctx.landing(spec.source).effective()
     if decision.action in ("dead_letter", "human"):
-        _give_up(spec, ctx, failure, decision, step, now, policy.dead_letters)
+        _give_up(spec, ctx, failure, decision, step, now, policy)
     step.seconds = round(time.perf_counter() - began, 4)
     step.observations["analysis_s"] = step.seconds
     return JobOutput(steps=[step], outputs=outputs, lineage=Lineage(inputs=[spec.source]))
@@ -97,12 +98,12 @@ def _give_up(
     decision: Decision,
     step: StepResult,
     now: datetime,
-    policy: DeadLetterPolicy,
+    policy: RetryPolicySpec,
 ) -> None:
     """Into the queue; at its limits people are told, and nothing is thrown away."""
     who = ctx.identity
     run = f"{who.dag_id}/{who.run_id}/{who.task_id}"
-    queue = Queue(ctx.lake.store)
+    queue, human, limits = Queue(ctx.lake.store), policy.human, policy.dead_letters
     letter = Letter(
         id=letter_id(spec.source, failure.code, run, spec.request),
         source=spec.source,
@@ -113,11 +114,13 @@ def _give_up(
         request=spec.request,
         run=run,
         at=now.isoformat(),
+        approvals=human.approvals if decision.action == "human" else 0,
+        escalate_s=human.escalate_s if decision.action == "human" else None,
     )
     queue.put(letter)
     size = len(queue.waiting())
     step.observations |= {"dead_letter": letter.id, "dead_letter_queue_size": size}
-    if notice := size_notice(size, policy.alert_items, policy.max_items):
+    if notice := size_notice(size, limits.alert_items, limits.max_items):
         step.findings.append(notice)
         step.events.append({"type": notice.code, "subject": "ingestion.dlq", "data": {"items": size}})
 
@@ -146,6 +149,7 @@ def _finding(source: str, decision: Decision) -> Finding:
         message=f"{source}: {decision.action}"
         + (f" after {decision.wait_s:.1f} s" if decision.wait_s else "")
         + f" ({decision.chosen_by}): {'; '.join(decision.reasons)}",
+        data={} if decision.chosen_by == "rules" else {"model": _MODEL, "source": decision.chosen_by},
     )
 
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from functools import cache
 from typing import TYPE_CHECKING
 
 from base_ops.data_ingestion.models.retry_strategy.states import ACTIONS, STATES, state_of
-from base_ops.data_ingestion.models.retry_strategy.table import Table, load
+from base_ops.data_ingestion.models.retry_strategy.table import FEATURES, MODEL, MODULE, Table, read
 from base_ops.data_ingestion.options.retries import FailureSpec
+from base_ops.worker.models.champion import Model, load_model
 
 if TYPE_CHECKING:
     from base_ops.data_ingestion.jobs.fetch_retry.decide import Decision
@@ -18,16 +18,12 @@ _NOW_S = 1.0
 _MAX_S = 1800.0
 
 
-@cache
-def packaged() -> Table | None:
-    return load()
-
-
 def choose(
     failure: FailureSpec, allowed: list[Decision], min_confidence: float, table: Table | None = None
 ) -> Decision:
     """The allowed decision the model values most; the rules' own where it is not sure, or not there."""
-    table = table or packaged()
+    found = Model(table, "given") if table else load_model(MODULE, MODEL, FEATURES, read)
+    table = found.fitted
     rules = allowed[0]
     if table is None:
         return replace(rules, chosen_by="fallback", reasons=[*rules.reasons, "the retry model is not there"])
@@ -39,7 +35,7 @@ def choose(
         why = f"the retry model is not sure ({sure:.2f}): {STATES[state]}"
         return replace(rules, chosen_by="fallback", reasons=[*rules.reasons, why])
     told = ", ".join(f"{n} {table.values[state][ACTIONS.index(n)]:.0f}" for n in options)
-    why = f"the retry model chose {name} ({sure:.2f}) in {STATES[state]}: {told}"
+    why = f"the retry model ({found.origin}) chose {name} ({sure:.2f}) in {STATES[state]}: {told}"
     chosen = options[name]
     return replace(chosen, chosen_by="model", reasons=[*chosen.reasons, why])
 

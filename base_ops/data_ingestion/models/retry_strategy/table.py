@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 import math
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from base_ops.data_ingestion.models.retry_strategy.states import ACTIONS, STATES
 
-FILE = Path(__file__).parent / "model.json"
-_MOST_BYTES = 1 << 20
+MODULE, MODEL = "data_ingestion", "retry_strategy"
+FEATURES = (*STATES, *ACTIONS)
+"""What a file must be about: these states and actions, in this order."""
 
 
 @dataclass(frozen=True)
@@ -22,6 +22,11 @@ class Table:
     errors: list[list[float]]
     """Standard errors of the values; inf where an action was never tried."""
     about: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def features(self) -> tuple[str, ...]:
+        """What it was trained on: a file of other states or actions is not read."""
+        return FEATURES
 
     def best(self, state: int, allowed: list[int]) -> tuple[int, float]:
         """(the best of the allowed actions, probability that it is better than the next best)."""
@@ -43,24 +48,17 @@ class Table:
         return json.dumps(told, indent=1) + "\n"
 
 
-def read(text: str) -> Table:
+def read(text: str | bytes) -> Table:
     """Raises: ValueError where it is no table of these states and actions."""
     found = json.loads(text)
     if not isinstance(found, dict) or found.get("states") != list(STATES) or found.get("actions") != list(ACTIONS):
         raise ValueError("a model of other states or actions")
-    values = [[float(v) for v in row] for row in found["values"]]
-    errors = [[math.inf if e is None else float(e) for e in row] for row in found["errors"]]
+    try:
+        values = [[float(v) for v in row] for row in found["values"]]
+        errors = [[math.inf if e is None else float(e) for e in row] for row in found["errors"]]
+    except (KeyError, TypeError) as error:
+        raise ValueError(f"not a model file: {error}") from None
     shapes = {len(values), len(errors)} == {len(STATES)} and {len(r) for r in values + errors} == {len(ACTIONS)}
     if not shapes or not all(math.isfinite(v) for row in values for v in row):
         raise ValueError("a model with missing or odd values")
     return Table(values, errors, dict(found.get("about") or {}))
-
-
-def load(file: Path = FILE) -> Table | None:
-    """The packaged model; None where it cannot be used."""
-    try:
-        if file.stat().st_size > _MOST_BYTES:
-            return None
-        return read(file.read_text())
-    except (OSError, ValueError, KeyError, TypeError):
-        return None

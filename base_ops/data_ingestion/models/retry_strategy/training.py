@@ -10,15 +10,50 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
+from pydantic import JsonValue
 
+from base_ops.core.settings import Settings
 from base_ops.data_ingestion.models.retry_strategy.simulator import Episode
 from base_ops.data_ingestion.models.retry_strategy.states import ACTIONS, STATES
-from base_ops.data_ingestion.models.retry_strategy.table import Table
+from base_ops.data_ingestion.models.retry_strategy.table import FEATURES, MODEL, MODULE, Table, read
+from base_ops.data_ingestion.options.models import ModelTrainerSpec
+from base_ops.worker.models.champion import find_model, packaged_file, registered_name
+from base_ops.worker.models.learning import Learned
+
+TARGET = 0.5
+"""Of what a fetch can gain at most; see `learn`."""
+_HELD_OUT = 1_000_000
+_MOST_REWARD = 100.0
 
 Policy = Callable[[Episode], tuple[int, float | None]]
 """What is done next: (action, wait that overrides the action's own)."""
 _STEPS = 30
 _GIVE_UP, _RETRY = ACTIONS.index("give_up"), ACTIONS.index("retry")
+
+
+def learn(spec: ModelTrainerSpec, settings: Settings) -> Learned:
+    """For the trainer; a score is an episode's mean reward as a share of the most it can give."""
+    table = train(spec.seed, spec.samples_per_class * 50)
+    number, seed = spec.test_samples_per_class * 250, spec.seed + _HELD_OUT
+    compared = compare(table, seed, number)
+    found = find_model(settings, registered_name(MODULE, MODEL), packaged_file(MODULE, MODEL), FEATURES, read)
+    before = _share(measure(learned(found.fitted), seed, number)) if found.fitted is not None else None
+    scores = {who: _share(score) for who, score in compared.items()}
+    table.about.update({who: round(100 * share, 1) for who, share in scores.items()})
+    fixed_one, model = compared["fixed"], compared["model"]
+    details: dict[str, JsonValue] = {
+        "beside_the_fixed_policy": {
+            "cost": round(model.cost / fixed_one.cost - 1, 4),
+            "success": round(model.success / fixed_one.success - 1, 4),
+            "resources": round(model.fetches / fixed_one.fetches - 1, 4),
+        }
+    }
+    return Learned(table.to_json(), table.about, scores, before, found.origin, details)
+
+
+def _share(score: Score) -> float:
+    """0 to 1, as accuracies are; what costs more than it brings is worth nothing."""
+    return max(0.0, score.reward / _MOST_REWARD)
 
 
 def train(seed: int = 1, episodes: int = 12_000, sweeps: int = 6) -> Table:

@@ -9,6 +9,9 @@ from pydantic import Field, field_validator
 
 from base_ops.data_ingestion.options.sources.base import ProtocolSpec
 
+RECEIVED = {"date": "%Y-%m-%d", "hour": "%Y-%m-%dT%H", "minute": "%Y-%m-%dT%H%M"}
+"""Captures of a stream's parts: when they were received, UTC, as strftime writes it."""
+
 
 class StreamSpec(ProtocolSpec):
     """What all streams have in common: a run takes a bounded part, and acknowledges it when it has landed."""

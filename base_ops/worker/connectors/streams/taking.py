@@ -7,13 +7,14 @@ import os
 import time
 import uuid
 from collections import Counter
+from datetime import UTC
 from pathlib import Path
 from typing import BinaryIO, Literal
 
 from base_ops.core.errors import BadInput, ConfigError
 from base_ops.core.ids import uuid7
 from base_ops.core.protocol import Finding
-from base_ops.data_ingestion.options.sources.streams import StreamSpec
+from base_ops.data_ingestion.options.sources.streams import RECEIVED, StreamSpec
 from base_ops.worker.connectors.base import Fetched, Keep, Report, Site
 from base_ops.worker.connectors.streams.envelope import Envelope, Headers, Poison
 from base_ops.worker.lake.landing import History
@@ -144,7 +145,9 @@ class _Parts:
         self._file = None
         path, digest = f"{self._name}-{self.made:03d}.ndjson", self._digest.hexdigest()
         rules = dict(self._rules) or None
-        self._keep(Fetched(path, self._local, digest, self._size, dead=rules))
+        now = self._site.clock.now().astimezone(UTC)
+        labels = {name: now.strftime(form) for name, form in RECEIVED.items()}
+        self._keep(Fetched(path, self._local, digest, self._size, labels=labels, dead=rules))
         self.made += 1
         self.rules.update(self._rules)
         self._rules.clear()
