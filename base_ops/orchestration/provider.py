@@ -40,7 +40,8 @@ _TRY_S = 60
 class SourceHook(BaseHook):
     """A connection to a source: host, login, password, and what its authentication template wants in `extra`.
 
-    `extra` may hold `authentication` (a template and what differs) for the test; sources say it in their YAML.
+    For the test, `extra` may hold `authentication` (a template and what differs; sources say it in their YAML) and
+    `connector` (sftp, kafka, …) where neither template nor type tells what is to be logged in to; else it is HTTP.
     """
 
     conn_name_attr = "conn_id"
@@ -58,7 +59,10 @@ class SourceHook(BaseHook):
         return {
             "hidden_fields": [],
             "relabeling": {"login": "Login, client id or key id", "password": "Password, secret or key"},
-            "placeholders": {"host": "api.example.com", "extra": '{"authentication": {"template": "basic"}}'},
+            "placeholders": {
+                "host": "api.example.com",
+                "extra": '{"connector": "sftp", "authentication": {"template": "basic"}}',
+            },
         }
 
     def get_conn(self) -> Any:

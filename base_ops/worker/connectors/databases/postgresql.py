@@ -24,6 +24,7 @@ from base_ops.core.errors import BaseOpsError, ConfigError, Denied, Transient
 from base_ops.worker.connectors.databases.base import Column, Database, Session, cast, table_parts, unfit
 from base_ops.worker.connectors.databases.tls import tls_mode
 from base_ops.worker.connectors.extras import require
+from base_ops.worker.connectors.tls import pem_files, policy_of
 
 _PLAIN = {
     "bool": pa.bool_(),
@@ -279,8 +280,11 @@ def _conninfo(database: Postgresql) -> str:
     for name in ("sslrootcert", "sslcert", "sslkey", "target_session_attrs", "channel_binding"):
         parts[name] = found.extra.get(name)
     if parts["sslmode"] == "verify-full":
-        parts["sslrootcert"] = parts["sslrootcert"] or "system"
-        parts["ssl_min_protocol_version"] = "TLSv1.2"
+        policy, pem = policy_of(database.site, able=("min_version", "revocation")), pem_files(database.site)
+        parts["sslrootcert"] = parts["sslrootcert"] or pem.authorities or "system"
+        parts["ssl_min_protocol_version"] = f"TLSv{policy.min_version}"
+        parts |= {"sslcrl": pem.crl, "sslpassword": pem.password}
+        parts |= {"sslcert": pem.certificate, "sslkey": pem.key} if pem.certificate else {}
     quoted = {k: str(v).replace("\\", "\\\\").replace("'", "\\'") for k, v in parts.items() if v}
     return " ".join(f"{name}='{value}'" for name, value in quoted.items())
 
