@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from fakes.identity import CLIENT, KEY, SECRET, identity_provider
 
+pytestmark = pytest.mark.filterwarnings("ignore:ProvidersManager")  # of Airflow itself
 PASSWORD = "a-wrong-secret-of-mine"
 
 
@@ -42,7 +43,7 @@ def test_the_form_offers_our_type_with_hints(api: Any) -> None:
     ours = kinds["base_ops"]
     assert ours["hook_name"] == "base_ops source"
     assert ours["standard_fields"]["password"]["title"] == "Password, secret or key"
-    assert json.loads(ours["standard_fields"]["extra"]["placeholder"])["authentication"]
+    assert ours["standard_fields"]["host"]["placeholder"] == "api.example.com"
 
 
 def test_what_stands_is_told_step_by_step(api: Any) -> None:
@@ -58,6 +59,9 @@ def test_what_stands_is_told_step_by_step(api: Any) -> None:
         ok, told = tried(api, extra, host="127.0.0.1", port=port, login=CLIENT, password=PASSWORD)
         assert not ok and "The credentials were refused" in told and "invalid_client" in told
         assert "template oauth2_client_credentials" in told and PASSWORD not in told
+        bare = {"scheme": "http", "authentication": {"template": "basic"}}
+        ok, told = tried(api, bare, host="127.0.0.1", port=port, password=SECRET)
+        assert not ok and "has no login" in told
 
 
 FAULTS: dict[str, tuple[dict[str, Any], dict[str, Any] | str, str]] = {
@@ -66,7 +70,6 @@ FAULTS: dict[str, tuple[dict[str, Any], dict[str, Any] | str, str]] = {
     "no such name": ({"host": "nowhere.invalid"}, {}, "nowhere.invalid cannot be resolved"),
     "no such template": ({"host": "h"}, {"authentication": {"template": "openldp"}}, "Did you mean 'openldap'"),
     "no such key": ({"host": "h"}, {"authentication": {"template": "basic", "scope": "x"}}, "scope"),
-    "nothing to log in with": ({"host": "h"}, {"authentication": {"template": "basic"}}, "no login"),
     "no such connector": ({"host": "h"}, {"connector": "stfp"}, "Did you mean 'sftp'"),
     "a template of another connector": (
         {"host": "h", "login": "me", "password": KEY},
