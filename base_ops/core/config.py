@@ -151,6 +151,7 @@ def _check_file(path: Path, folder: Path) -> None:
                 where=document.where("id"),
             )
         _check_schedule(document, source, folder)
+        _check_policies(document, source, folder)
         return
     kind = _kind_of(path, folder)
     if kind is None:
@@ -194,6 +195,17 @@ def _check_schedule(document: YamlDocument, source: Mapping[str, Any], folder: P
             code="unknown_schedule",
             where=document.where("agreement", "schedule"),
         )
+
+
+def _check_policies(document: YamlDocument, source: Mapping[str, Any], folder: Path) -> None:
+    """What ingestion-policies.yaml asks of every source."""
+    from base_ops.data_ingestion.options.agreements import load_policies
+    from base_ops.data_ingestion.options.fitting import connector_of_path
+
+    files = source.get("files")
+    is_local = isinstance(files, dict) and connector_of_path(str(files.get("path"))) == "local"
+    for key, what in load_policies(folder).faults(source, is_local):
+        raise ConfigError(f"source {source.get('id')}: {what}", code="policy", where=document.where(*key))
 
 
 def _kind_of(path: Path, folder: Path) -> Any:

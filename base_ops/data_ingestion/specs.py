@@ -23,6 +23,7 @@ from base_ops.data_ingestion.options.connections import (
     AuthenticationTemplatesFile as AuthenticationTemplatesFile,
 )
 from base_ops.data_ingestion.options.duplicates import DuplicatesSpec
+from base_ops.data_ingestion.options.fitting import connector_of_path, misfit
 from base_ops.data_ingestion.options.layouts import CobolOptions, FixedWidthOptions, SqlDumpOptions
 from base_ops.data_ingestion.options.merging import AlignmentSpec, FieldKind, MergeChecks, ShardSpec, TimeKey
 from base_ops.data_ingestion.options.messages import EmailOptions, FixOptions, SwiftMtOptions, SyslogOptions
@@ -295,6 +296,23 @@ class SourceSpec(Spec):
             why = "fetches only what is new behind a cursor" if needed == "append" else "replaces what it reads again"
             raise ValueError(f"{given[0]} {why}, which needs mode: {needed}")
         return self
+
+    @model_validator(mode="after")
+    def _template_fits(self) -> SourceSpec:
+        connector = self.connector
+        if self.authentication is not None and not (self.files and is_template(self.files.path)):
+            if (wrong := misfit(self.authentication, connector)) is not None:
+                raise ValueError(f"authentication: {wrong}")
+        elif self.authentication is None and self.connecting.resolved().mutual_tls:
+            raise ValueError("connecting: mutual TLS needs authentication that says how, e.g. {template: mutual_tls}")
+        return self
+
+    @property
+    def connector(self) -> str:
+        """The connector it needs, by its protocol, or by the scheme of its path."""
+        if self.files is not None:
+            return connector_of_path(self.files.path)
+        return (self.sql.database or "sql") if self.sql is not None else self.protocol
 
     @property
     def protocol(self) -> str:

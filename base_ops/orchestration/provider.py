@@ -23,7 +23,16 @@ def get_provider_info() -> dict[str, Any]:
         "description": "YAML in, dependable data pipelines on Apache Airflow out.",
         "versions": [__version__],
         "connection-types": [
-            {"connection-type": "base_ops", "hook-class-name": f"{here}.SourceHook", "hook-name": "base_ops source"}
+            {
+                "connection-type": "base_ops",
+                "hook-class-name": f"{here}.SourceHook",
+                "hook-name": "base_ops source",
+                "ui-field-behaviour": {
+                    "hidden-fields": [],
+                    "relabeling": {"login": "Login, client id or key id", "password": "Password, secret or key"},
+                    "placeholders": {"host": "api.example.com"},
+                },
+            }
         ],
         "extra-links": [f"{here}.ResultLink"],
     }
@@ -40,7 +49,8 @@ _TRY_S = 60
 class SourceHook(BaseHook):
     """A connection to a source: host, login, password, and what its authentication template wants in `extra`.
 
-    `extra` may hold `authentication` (a template and what differs) for the test; sources say it in their YAML.
+    For the test, `extra` may hold `authentication` (a template and what differs; sources say it in their YAML) and
+    `connector` (sftp, kafka, …) where neither template nor type tells what is to be logged in to; else it is HTTP.
     """
 
     conn_name_attr = "conn_id"
@@ -51,15 +61,6 @@ class SourceHook(BaseHook):
     def __init__(self, conn_id: str = default_conn_name, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.conn_id = conn_id
-
-    @staticmethod
-    def get_ui_field_behaviour() -> dict[str, Any]:
-        """Names and hints of the fields in the form."""
-        return {
-            "hidden_fields": [],
-            "relabeling": {"login": "Login, client id or key id", "password": "Password, secret or key"},
-            "placeholders": {"host": "api.example.com", "extra": '{"authentication": {"template": "basic"}}'},
-        }
 
     def get_conn(self) -> Any:
         """The connection as Airflow has it."""

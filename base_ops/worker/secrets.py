@@ -19,6 +19,8 @@ from base_ops.core.errors import ConfigError
 from base_ops.core.ids import check_name
 
 MASK = "***"
+_NO_SECRETS = ("authentication", "connector")
+"""Parts of a connection's extra that say how, as a source's YAML does; masked, no error could name the template."""
 
 
 @dataclass(frozen=True)
@@ -104,7 +106,8 @@ class Secrets:
 
     def _remember(self, found: ConnectionInfo) -> None:
         basic = [f"{found.login}:{found.password}"] if found.login and found.password else []  # as one in base64
-        values = [*basic, found.password, *_secret_values(found.extra)]
+        told = {key: value for key, value in found.extra.items() if key not in _NO_SECRETS}
+        values = [*basic, found.password, *_secret_values(told)]
         self._values.update(form for v in values if len(v) >= 4 for form in _forms(v))
 
 

@@ -14,7 +14,7 @@ from fakes.collecting import StillClock, connect, context
 from fakes.identity import CLIENT, SECRET, Provider, identity_provider
 
 from base_ops.cli import cli
-from base_ops.core.config import check_folder, config_dir, fill_template
+from base_ops.core.config import check_folder, config_dir, fill_template, load_source
 from base_ops.core.errors import BaseOpsError, ConfigError, Denied
 from base_ops.core.ids import uuid7
 from base_ops.core.protocol import Identity, Request, Result, StepRequest
@@ -200,3 +200,47 @@ def test_config_check_names_file_line_and_key(case: str, config: Path) -> None:
     done = CliRunner().invoke(cli, ["config", "check", "--config-dir", str(config)])
     assert done.exit_code == 30
     assert told in " ".join(done.output.split())
+
+
+AGREED = "agreement: {priority: critical, purpose: trading, lawful_basis: contract, retention: 7y}\n"
+POLICIES: dict[str, tuple[str, str, str]] = {
+    # policy, source, what the message must name
+    "nothing agreed on": (
+        "compliance: {required: {critical: [purpose]}}\n",
+        "id: a\nhttp: {path: /q}\nagreement: {priority: critical}\n",
+        "a.yaml, line 3, key agreement",
+    ),
+    "no template": (
+        "security: {authentication: [critical]}\n",
+        f"id: a\nhttp: {{path: /q}}\n{AGREED}",
+        "authentication is missing",
+    ),
+    "an unknown key": (
+        "security: {tls: 1}\n",
+        "id: a\nhttp: {path: /q}\n",
+        "ingestion-policies.yaml, line 1, key security.tls",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", POLICIES)
+def test_policies_are_kept_or_told(case: str, config: Path) -> None:
+    policy, source, told = POLICIES[case]
+    folder = config / "data_ingestion"
+    (folder / "ingestion-policies.yaml").write_text(policy)
+    (folder / "sources" / "a.yaml").write_text(source)
+    done = CliRunner().invoke(cli, ["config", "check", "--config-dir", str(config)])
+    assert done.exit_code == 30 and told in done.output.replace("\n", "")
+    (folder / "ingestion-policies.yaml").write_text("{}\n")
+    assert CliRunner().invoke(cli, ["config", "check", "--config-dir", str(config)]).exit_code == 0
+
+
+@pytest.mark.parametrize(
+    ("own", "version"), [(None, "1.3"), ({"min_version": "1.2"}, "1.2"), ({"notice_days": 60}, "1.3")]
+)
+def test_the_least_tls_is_the_policys_where_a_source_says_none(own: Any, version: str, config: Path) -> None:
+    (config / "data_ingestion" / "ingestion-policies.yaml").write_text('security: {tls_min_version: "1.3"}\n')
+    template = {"template": "mutual_tls", **({"tls": own} if own else {})}
+    declare(config, {"id": "a", "connection": "c", "http": {"path": "/"}, "authentication": template})
+    made = SourceSpec.model_validate(load_source("a", config)).authentication
+    assert made is not None and made.tls.min_version == version

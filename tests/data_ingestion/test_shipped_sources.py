@@ -38,14 +38,14 @@ SHIPPED: dict[str, tuple[Any, ...]] = {
     "risk-mysql": ("sql", "mysql", None, 60, "7y"),
     "analytics-mongo": ("mongo", "mongodb", None, 30, "5y"),
     "vendor-oracle": ("sql", "oracle", None, 30, "permanent"),
-    "s3-daily-reports": ("s3", None, None, 30, "7y"),
-    "azure-research-data": ("abfs", None, None, 30, "5y"),
-    "gcs-backup-data": ("gs", None, None, 30, "1y"),
-    "pb-sftp": ("sftp", None, None, 30, "10y"),
-    "custodian-sftp": ("sftp", None, None, 30, "10y"),
+    "s3-daily-reports": ("s3", "aws_iam", None, 30, "7y"),
+    "azure-research-data": ("abfs", "azure_service_principal", None, 30, "5y"),
+    "gcs-backup-data": ("gs", "gcp_service_account", None, 30, "1y"),
+    "pb-sftp": ("sftp", "ssh_key", None, 30, "10y"),
+    "custodian-sftp": ("sftp", "ssh_key", None, 30, "10y"),
     "kafka-market-stream": ("kafka", "kafka_sasl_ssl", None, 30, "7y"),
     "rabbitmq-order-stream": ("rabbitmq", "rabbitmq_tls", None, 30, "10y"),
-    "kinesis-audit-logs": ("kinesis", None, None, 30, "3y"),
+    "kinesis-audit-logs": ("kinesis", "aws_iam", None, 30, "3y"),
 }
 
 

@@ -119,17 +119,19 @@ def hash_of(file: Path) -> str:
     return hashlib.sha256(file.read_bytes()).hexdigest()[:12]
 
 
-def kafka(*, users: dict[str, str] | None = None, new_topics: bool = False) -> Broker:
-    """One broker in KRaft mode; with `users` it wants SASL/PLAIN."""
+def kafka(
+    *, users: dict[str, str] | None = None, new_topics: bool = False, tls: dict[str, str] | None = None
+) -> Broker:
+    """One broker in KRaft mode; with `users` it wants SASL/PLAIN; with `tls` (its settings) it speaks TLS."""
     folder, port, controller = _folder("kafka"), free_port(), free_port()
-    name = "SASL_PLAINTEXT" if users else "PLAINTEXT"
+    name = ("SASL_SSL" if tls else "SASL_PLAINTEXT") if users else ("SSL" if tls else "PLAINTEXT")
     lines = {
         "process.roles": "broker,controller",
         "node.id": "1",
         "controller.quorum.voters": f"1@127.0.0.1:{controller}",
         "listeners": f"{name}://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller}",
         "advertised.listeners": f"{name}://127.0.0.1:{port}",
-        "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,SASL_PLAINTEXT:SASL_PLAINTEXT,CONTROLLER:PLAINTEXT",
+        "listener.security.protocol.map": f"{name}:{name},CONTROLLER:PLAINTEXT",
         "controller.listener.names": "CONTROLLER",
         "inter.broker.listener.name": name,
         "log.dirs": str(folder / "data"),
@@ -150,11 +152,12 @@ def kafka(*, users: dict[str, str] | None = None, new_topics: bool = False) -> B
         lines |= {
             "sasl.enabled.mechanisms": "PLAIN",
             "sasl.mechanism.inter.broker.protocol": "PLAIN",
-            "listener.name.sasl_plaintext.plain.sasl.jaas.config": (
+            f"listener.name.{name.lower()}.plain.sasl.jaas.config": (
                 "org.apache.kafka.common.security.plain.PlainLoginModule required "
                 f'username="{login}" password="{password}" {known};'
             ),
         }
+    lines |= tls or {}
     settings = folder / "server.properties"
     settings.write_text("".join(f"{key}={value}\n" for key, value in lines.items()))
     java = [*JAVA, "-cp", f"{kafka_jars()}/*"]
@@ -239,18 +242,18 @@ _ACTIVEMQ = """<beans xmlns="http://www.springframework.org/schema/beans"
       <authenticationUser username="guest" password="guest-secret" groups="users"/>
     </users></simpleAuthenticationPlugin></plugins>
     <transportConnectors>
-      <transportConnector name="stomp" uri="stomp://127.0.0.1:{port}"/>
+      <transportConnector name="stomp" uri="{scheme}://127.0.0.1:{port}"/>
     </transportConnectors>
   </broker>
 </beans>
 """
 
 
-def activemq() -> Broker:
+def activemq(scheme: str = "stomp") -> Broker:
     """One broker that speaks STOMP, with the user guest and the password guest-secret."""
     folder, port = _folder("activemq"), free_port()
     settings = folder / "activemq.xml"
-    settings.write_text(_ACTIVEMQ.format(data=folder / "data", port=port))
+    settings.write_text(_ACTIVEMQ.format(data=folder / "data", port=port, scheme=scheme))
     home = Path("/usr/share/activemq")
     command = [
         *JAVA,

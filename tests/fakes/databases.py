@@ -59,9 +59,21 @@ def _run(command: list[str], user: str | None) -> None:
     subprocess.run(command, check=True, capture_output=True, cwd="/", **as_user)
 
 
+def _owned(options: list[str], folder: Path, user: str) -> list[str]:
+    """The options, once the server's user owns what was written for them."""
+    if os.getuid() == 0:
+        owner = pwd.getpwnam(user)
+        for path in folder.glob("*.pem"):
+            os.chown(path, owner.pw_uid, owner.pw_gid)
+    return options
+
+
 @contextmanager
-def postgres_server() -> Iterator[ConnectionInfo]:
-    """A PostgreSQL that trusts its superuser, and asks others on TCP for their password."""
+def postgres_server(secured: Callable[[Path], list[str]] = lambda _: []) -> Iterator[ConnectionInfo]:
+    """A PostgreSQL that trusts its superuser, and asks others on TCP for their password.
+
+    Args: secured: given the server's folder, more options of its command.
+    """
     binaries = sorted(Path("/usr/lib/postgresql").glob("*/bin"))[-1]
     with _folder("postgres") as folder:
         port, data = free_port(), folder / "data"
@@ -69,7 +81,7 @@ def postgres_server() -> Iterator[ConnectionInfo]:
         (data / "pg_hba.conf").write_text(
             "host all postgres 127.0.0.1/32 trust\nhost all all 127.0.0.1/32 scram-sha-256\n"
         )
-        command = [str(binaries / "postgres"), "-D", str(data), "-p", str(port), "-k", str(folder), "-c", "fsync=off", "-c", "listen_addresses=127.0.0.1"]  # fmt: skip
+        command = [str(binaries / "postgres"), "-D", str(data), "-p", str(port), "-k", str(folder), "-c", "fsync=off", "-c", "listen_addresses=127.0.0.1", *_owned(secured(folder), folder, "postgres")]  # fmt: skip
         ready = [str(binaries / "pg_isready"), "-q", "-h", "127.0.0.1", "-p", str(port)]
         with _server(command, folder, "postgres", lambda: subprocess.run(ready).returncode == 0):
             yield ConnectionInfo(
@@ -79,12 +91,12 @@ def postgres_server() -> Iterator[ConnectionInfo]:
                 login="postgres",
                 schema="postgres",
                 conn_type="postgres",
-                extra={"sslmode": "disable"},
+                extra={"sslmode": "disable", "socket": str(folder)},
             )
 
 
 @contextmanager
-def mariadb_server() -> Iterator[ConnectionInfo]:
+def mariadb_server(secured: Callable[[Path], list[str]] = lambda _: []) -> Iterator[ConnectionInfo]:
     """A MariaDB whose root has a password."""
     import pymysql
 
@@ -92,7 +104,7 @@ def mariadb_server() -> Iterator[ConnectionInfo]:
         port, data = free_port(), folder / "data"
         _run(["mariadb-install-db", "--no-defaults", "--user=mysql", f"--datadir={data}", "--auth-root-authentication-method=normal", "--skip-test-db"], "mysql")  # fmt: skip
         socket_file = folder / "s"
-        command = ["mariadbd", "--no-defaults", "--user=mysql", f"--datadir={data}", f"--socket={socket_file}", f"--port={port}", "--bind-address=127.0.0.1", "--innodb-flush-log-at-trx-commit=0", "--innodb-buffer-pool-size=32M"]  # fmt: skip
+        command = ["mariadbd", "--no-defaults", "--user=mysql", f"--datadir={data}", f"--socket={socket_file}", f"--port={port}", "--bind-address=127.0.0.1", "--innodb-flush-log-at-trx-commit=0", "--innodb-buffer-pool-size=32M", *_owned(secured(folder), folder, "mysql")]  # fmt: skip
 
         def is_ready() -> bool:
             with socket.socket(socket.AF_UNIX) as tried:
@@ -112,16 +124,16 @@ def mariadb_server() -> Iterator[ConnectionInfo]:
                 password="reader-secret",
                 schema="t",
                 conn_type="mysql",
-                extra={"sslmode": "disable"},
+                extra={"sslmode": "disable", "socket": str(socket_file)},
             )
 
 
 @contextmanager
-def redis_server() -> Iterator[ConnectionInfo]:
+def redis_server(secured: Callable[[Path, int], list[str]] = lambda *_: []) -> Iterator[ConnectionInfo]:
     """A Redis with a password."""
     with _folder(None) as folder:
         port = free_port()
-        command = ["redis-server", "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--requirepass", "redis-secret"]  # fmt: skip
+        command = ["redis-server", "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--requirepass", "redis-secret", *secured(folder, port)]  # fmt: skip
 
         def is_ready() -> bool:
             with socket.socket() as tried:

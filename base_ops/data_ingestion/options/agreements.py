@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -56,13 +56,47 @@ class MappingRule(Spec):
     """Ids, the preferred one first."""
 
 
+class SecurityPolicy(Spec):
+    """What every source must keep."""
+
+    tls_min_version: Literal["1.2", "1.3"] = "1.2"
+    """Lowest version of TLS of sources whose authentication says none."""
+    authentication: tuple[Priority, ...] = ()
+    """Sources of these priorities must name an authentication template, unless they read local files."""
+
+
+Agreed = Literal["category", "data_types", "lawful_basis", "purpose", "retention", "schedule"]
+
+
+class CompliancePolicy(Spec):
+    """What must be on record of a source."""
+
+    required: dict[Priority, tuple[Agreed, ...]] = Field(default_factory=dict)
+    """By priority: keys that its agreement must have."""
+
+
 class IngestionPoliciesFile(Spec):
     """dags/config/data_ingestion/ingestion-policies.yaml."""
 
     failure_tolerance: dict[Priority, Annotated[float, Field(ge=0, le=1)]] = Field(default_factory=dict)
     """Share of bad rows by priority; what a source's agreement or a task says goes before."""
+    security: SecurityPolicy = Field(default_factory=SecurityPolicy)
+    compliance: CompliancePolicy = Field(default_factory=CompliancePolicy)
     mapping_rules: tuple[MappingRule, ...] = ()
     """Where a type of data comes from, and what stands in where schedules.yaml names no fallback."""
+
+    def faults(self, source: Mapping[str, Any], is_local: bool) -> Iterator[tuple[tuple[str, ...], str]]:
+        """(key, what is wrong) of a declared source."""
+        agreement = source.get("agreement") or {}
+        priority = agreement.get("priority", "standard")
+        for name in self.compliance.required.get(priority, ()):
+            if not agreement.get(name):
+                yield (
+                    ("agreement",),
+                    f"agreement.{name} is missing, which compliance.required asks of {priority} sources",
+                )
+        if priority in self.security.authentication and not is_local and "authentication" not in source:
+            yield (), f"authentication is missing, which security.authentication asks of {priority} sources"
 
     def references(self) -> Iterator[Reference]:
         """The sources that are named, each with its key."""
@@ -111,7 +145,12 @@ def filled(raw: dict[str, Any], load: Any) -> dict[str, Any]:
     Args:
         load: gives the data of a configuration file, or None where there is none.
     """
-    agreement, read = raw.get("agreement"), raw.get("read")
+    agreement, read, authentication = raw.get("agreement"), raw.get("read"), raw.get("authentication")
+    least = _at(load("ingestion-policies"), "security", "tls_min_version")
+    if isinstance(authentication, dict) and "kind" in authentication and least is not None:
+        tls = authentication.get("tls") or {}
+        if isinstance(tls, dict):
+            raw = {**raw, "authentication": {**authentication, "tls": {"min_version": least, **tls}}}
     if isinstance(agreement, dict) and "max_error_share" not in agreement:
         priority = agreement.get("priority", "standard")
         share = _at(load("ingestion-policies"), "failure_tolerance", priority)

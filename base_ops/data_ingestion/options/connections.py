@@ -167,15 +167,17 @@ class ApiKeyTemplate(AuthenticationTemplate):
 
 
 class BasicTemplate(AuthenticationTemplate):
-    """HTTP basic authentication (RFC 7617): login, password."""
+    """A login and its password, as the protocol sends them (HTTP: RFC 7617), over TLS."""
 
     kind: Literal["basic"] = "basic"
+    secrets: ClassVar[tuple[str, ...]] = ("login", "password")
 
 
 class DigestTemplate(AuthenticationTemplate):
     """HTTP digest authentication (RFC 7616): login, password."""
 
     kind: Literal["digest"] = "digest"
+    secrets: ClassVar[tuple[str, ...]] = ("login", "password")
 
 
 class CertificateTemplate(AuthenticationTemplate):
@@ -209,19 +211,23 @@ class SamlTemplate(AuthenticationTemplate):
 
 
 class LdapTemplate(AuthenticationTemplate):
-    """A simple bind over TLS (LDAPS): login, password."""
+    """An account of a directory: login and password go to the peer, over TLS, and the peer asks the directory. With
+    `directory` (host[:port]) in the connection's extra, a check asks it too, by a simple bind over TLS (LDAPS)."""
 
     kind: Literal["ldap"] = "ldap"
     directory: Literal["active_directory", "openldap"] = "openldap"
     bind_dn: str = "{login}"
     """How the login is written, e.g. uid={login},ou=people,dc=example,dc=org or {login}@corp.example."""
-    base_dn: str = ""
     port: int = Field(636, ge=1, le=65535)
+    """Of the directory."""
     connect_s: float = Field(10.0, gt=0)
+    secrets: ClassVar[tuple[str, ...]] = ("login", "password")
 
 
 class DatabaseTemplate(AuthenticationTemplate):
     """A database's own accounts: login, password; oracle: wallet (folder) in extra; always encrypted."""
+
+    secrets: ClassVar[tuple[str, ...]] = ("login", "password")
 
     kind: Literal["database"] = "database"
     engine: Literal["postgresql", "mysql", "mongodb", "oracle"] = "postgresql"
@@ -243,6 +249,7 @@ class CloudTemplate(AuthenticationTemplate):
     region: str = ""
     lifetime_s: int = Field(3600, ge=900, le=43200)
     scopes: tuple[str, ...] = ()
+    """azure, gcp: default: what the connector needs to read."""
     token_url: str = ""
     """Default: the provider's own endpoint ({tenant_id} is put in)."""
     endpoint_url: str = ""
@@ -258,6 +265,7 @@ class QueueTemplate(AuthenticationTemplate):
     port: int = Field(9093, ge=1, le=65535)
     mechanism: Literal["SCRAM-SHA-512", "SCRAM-SHA-256", "PLAIN"] = "SCRAM-SHA-512"
     """kafka: SASL mechanism."""
+    secrets: ClassVar[tuple[str, ...]] = ("login", "password")
 
 
 class HmacTemplate(AuthenticationTemplate):
@@ -271,6 +279,15 @@ class HmacTemplate(AuthenticationTemplate):
     key_id_header: str = "X-Key-Id"
     timestamp_header: str = "X-Timestamp"
     signature_header: str = "X-Signature"
+
+
+class SshKeyTemplate(AuthenticationTemplate):
+    """A key of SSH instead of a password: login, private_key (PEM or OpenSSH, with private_key_passphrase if it is
+    encrypted)."""
+
+    kind: Literal["ssh_key"] = "ssh_key"
+    rotation_days: int | None = Field(365, ge=1)
+    secrets: ClassVar[tuple[str, ...]] = ("login", "private_key")
 
 
 class TokenExchangeTemplate(AuthenticationTemplate):
@@ -298,6 +315,7 @@ AnyTemplate = Annotated[
     | CloudTemplate
     | QueueTemplate
     | HmacTemplate
+    | SshKeyTemplate
     | TokenExchangeTemplate,
     Field(discriminator="kind"),
 ]

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from base_ops.core.errors import BaseOpsError, ConfigError, Denied
-from base_ops.data_ingestion.options.connections import AuthenticationTemplate, TlsPolicy
+from base_ops.data_ingestion.options.connections import (
+    AuthenticationTemplate,
+    DatabaseTemplate,
+    QueueTemplate,
+    TlsPolicy,
+)
+from base_ops.data_ingestion.options.fitting import database_of, misfit
 from base_ops.worker.backoff import Clock
 from base_ops.worker.secrets import ConnectionInfo
 
@@ -57,7 +64,7 @@ class Credentials:
     def find(self, name: str) -> str:
         """A part of the connection, its own field or in extra; '' where there is none."""
         own = getattr(self.connection, name, "") if name in ("login", "password", "host", "schema") else ""
-        return str(own or self.connection.extra.get(name) or "")
+        return str(own or self.connection.extra.get(name) or _of_key_file(self.connection.extra).get(name) or "")
 
     def get(self, name: str) -> str:
         """A part that must be there.
@@ -91,13 +98,14 @@ class Credentials:
 
 
 def credentials_of(site: Site) -> Credentials:
-    """Of a source that says how it is authenticated.
+    """Of a source that says how it is authenticated: the one place all connectors have them from.
 
     Raises:
-        ConfigError: it names no connection, or one without a part that the template needs.
+        ConfigError: it names no connection, or one without a part that the template needs; a template that is not for
+            the source's connector.
     """
-    source = site.source
-    assert source.authentication is not None
+    source, template = site.source, site.source.authentication
+    assert template is not None
     if site.connection is None:
         raise ConfigError(
             f"source {source.id}: authentication needs a connection",
@@ -105,5 +113,32 @@ def credentials_of(site: Site) -> Credentials:
             where="source.connection",
             todo="name the connection that holds the credentials",
         )
+    connector = source.connector
+    if source.sql is not None:
+        connector = database_of(source.sql.database, site.connection.conn_type)
+    if (wrong := misfit(template, connector)) is not None:
+        raise ConfigError(f"source {source.id}: {wrong}", code="wrong_template", where="source.authentication")
     keyring = site.keyring or Keyring(clock=site.clock)
-    return Credentials(source.id, site.connection, source.authentication, site.env, keyring)
+    return Credentials(source.id, site.connection, template, site.env, keyring)
+
+
+def fitted(site: Site) -> Site:
+    """The site, once its template is known to fit and to find what it needs, with the template's port where the
+    connection names none. As it was for a source without a template."""
+    template = site.source.authentication
+    if template is None:
+        return site
+    found = credentials_of(site).connection
+    if isinstance(template, DatabaseTemplate | QueueTemplate) and found.port is None:
+        return replace(site, connection=replace(found, port=template.port))
+    return site
+
+
+def _of_key_file(extra: Mapping[str, Any]) -> Mapping[str, Any]:
+    """A Google service account's key, where the connection has one as a whole."""
+    key = extra.get("keyfile_dict") or {}
+    try:
+        found = json.loads(key) if isinstance(key, str) else key
+    except ValueError:
+        return {}
+    return found if isinstance(found, Mapping) else {}

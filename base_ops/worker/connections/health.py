@@ -18,20 +18,31 @@ from pydantic import JsonValue
 
 from base_ops.core.errors import BaseOpsError, ConfigError, Transient
 from base_ops.core.protocol import Finding
-from base_ops.data_ingestion.options.connections import ConnectorChecks, OAuth2Template, TlsPolicy
+from base_ops.data_ingestion.options.connections import (
+    ConnectorChecks,
+    DatabaseTemplate,
+    LdapTemplate,
+    OAuth2Template,
+    QueueTemplate,
+    TlsPolicy,
+)
+from base_ops.data_ingestion.options.fitting import database_of
+from base_ops.data_ingestion.options.sources.web import WebSpec
 from base_ops.worker.backoff import Backoff, retry
 from base_ops.worker.connections.credentials import Credentials, credentials_of
-from base_ops.worker.connections.drivers import log_in
 from base_ops.worker.connections.http import token_of
 from base_ops.worker.connections.jwts import KeySet, verify
+from base_ops.worker.connections.ldap import bind
 from base_ops.worker.connections.rotation import rotation_finding
 from base_ops.worker.connections.tls import certificate_facts, expiry_finding, tls_context
 from base_ops.worker.connections.tokens import Token
 from base_ops.worker.connectors import open_connector, protocol_of
 from base_ops.worker.connectors.base import Site
 
-_TLS_SCHEMES = {"https", "wss", "ftps", "ldaps", "amqps", "mongodb+srv"}
-_PORTS = {"http": 80, "ws": 80, "https": 443, "wss": 443, "sftp": 22, "ftp": 21, "ftps": 21}
+_TLS_SCHEMES = {"https", "wss"}
+_PORTS = {"http": 80, "ws": 80, "https": 443, "wss": 443, "sftp": 22, "ftp": 21, "ftps": 21, "hdfs": 9871,
+          "postgresql": 5432, "mysql": 3306, "oracle": 2484, "sqlserver": 1433, "mongo": 27017, "cassandra": 9042,
+          "redis": 6379, "kafka": 9092, "rabbitmq": 5671, "activemq": 61614}  # fmt: skip
 
 
 @dataclass
@@ -83,6 +94,8 @@ class Inspector:
                 steps.append(("mfa", self._mfa))
         elif self.needs_mfa:
             steps.append(("mfa", self._no_mfa))
+        elif not self.checks.list and self.site.connection is not None:
+            steps.append(("authenticate", self._log_in))
         if self.checks.list:
             steps.append(("list", self._list))
         for name, call in steps:
@@ -110,21 +123,28 @@ class Inspector:
     def _address(self) -> tuple[str, int, bool] | None:
         """(host, port, whether TLS begins at once), where the source has one."""
         source, found = self.site.source, self.site.connection
-        template_port = getattr(source.authentication, "port", None)
-        url = source.http.path if source.http is not None and "://" in source.http.path else ""
-        if not url and source.files is not None and "://" in source.files.path:
-            url = source.files.path if urlsplit(source.files.path).scheme in _PORTS else ""
-        if not url and found is not None and found.host:
-            url = found.base_url
-        parts = urlsplit(url)
-        host, scheme = parts.hostname or "", parts.scheme
-        if not host:
+        web = isinstance(source.block, WebSpec) or source.influx is not None
+        if not web and self._connector not in _PORTS:
             return None
-        by_protocol = source.http is None and source.files is None
-        port = (found.port if found and by_protocol else None) or parts.port or template_port or _PORTS.get(scheme, 443)
-        kind = getattr(source.authentication, "kind", "")
-        tls = kind == "ldap" or (scheme in _TLS_SCHEMES and kind not in ("database", "queue") and scheme != "ftps")
-        return host, int(port), tls and (not by_protocol or kind == "ldap")
+        path = getattr(source.block, "path", "")
+        parts = urlsplit(path if "://" in path else "")
+        if not parts.hostname:
+            host = found.host.split(",")[0].strip() if found is not None else ""  # the first of several brokers
+            if found is None or not host or host.startswith("/"):
+                return None
+            parts = urlsplit(replace(found, host=host, port=None if ":" in host else found.port).base_url)
+        template = source.authentication
+        usual = template.port if isinstance(template, DatabaseTemplate | QueueTemplate) else None
+        usual = usual or _PORTS.get(self._connector) or _PORTS.get(parts.scheme, 443)
+        own = found.port if found is not None and not web else None
+        return parts.hostname or "", parts.port or own or usual, web and parts.scheme in _TLS_SCHEMES
+
+    @property
+    def _connector(self) -> str:
+        source, found = self.site.source, self.site.connection
+        if source.sql is None:
+            return source.connector
+        return database_of(source.sql.database, found.conn_type if found is not None else "")
 
     def _resolve(self) -> str:
         address = self._address()
@@ -213,11 +233,26 @@ class Inspector:
         self.standing.facts["template"] = credentials.name
         tokens = token_of(credentials)
         if tokens is None:
-            return "logged in" if log_in(credentials) else "with each request"
+            return self._log_in()
         self._token = tokens.current()
         ends = datetime.fromtimestamp(self._token.expires_at, UTC)
         self.standing.facts |= {"token_ends_at": ends.isoformat(), "token_from_cache": tokens.requests == 0}
         return f"token until {ends:%Y-%m-%d %H:%M} UTC" + (", kept" if tokens.requests == 0 else "")
+
+    def _log_in(self) -> str:
+        """By the connector itself, where its protocol logs in; a directory that the connection names is asked too."""
+        told = []
+        if isinstance(self.site.source.authentication, LdapTemplate):
+            credentials = credentials_of(self.site)
+            host, _, port = credentials.find("directory").partition(":")
+            if host:
+                bind(credentials, host, int(port) if port.isdecimal() else None)
+                told.append("accepted by the directory")
+        log_in: Callable[[], None] | None = getattr(open_connector(self._site()), "log_in", None)
+        if log_in is not None:
+            log_in()
+            told.append("logged in")
+        return ", ".join(told) or "with each request"
 
     def _mfa(self) -> str:
         """The token's own word that several factors were used: `amr`, `acr` (OpenID Connect Core §2, RFC 8176)."""
@@ -247,17 +282,21 @@ class Inspector:
         )
 
     def _list(self) -> str:
-        site = self.site
-        if self.min_version is not None and site.source.authentication is not None:
-            policy = site.source.authentication.tls.model_copy(update={"min_version": self.min_version})
-            template = site.source.authentication.model_copy(update={"tls": policy})
-            site = replace(site, source=site.source.model_copy(update={"authentication": template}))
-        connector = open_connector(site)
+        connector = open_connector(self._site())
         probe: Callable[[], str] | None = getattr(connector, "probe", None)
         if probe is None:
             return "not looked at"
         self.standing.facts["listed"] = told = probe()
         return told
+
+    def _site(self) -> Site:
+        """With the least version of TLS that is asked for here."""
+        template = self.site.source.authentication
+        if self.min_version is None or template is None:
+            return self.site
+        policy = template.tls.model_copy(update={"min_version": max(self.min_version, template.tls.min_version)})
+        source = self.site.source.model_copy(update={"authentication": template.model_copy(update={"tls": policy})})
+        return replace(self.site, source=source)
 
     def _notices(self) -> None:
         """Credentials and certificates of our own that end soon."""

@@ -22,6 +22,7 @@ from base_ops.data_ingestion.options.connections import (
     DigestTemplate,
     HmacTemplate,
     JwtTemplate,
+    LdapTemplate,
     OAuth2Template,
     SamlTemplate,
     TokenExchangeTemplate,
@@ -119,7 +120,7 @@ def auth_of(credentials: Credentials) -> httpx.Auth | None:
             if template.place == "bearer":
                 return KeyAuth("header", "Authorization", f"Bearer {key}")
             return KeyAuth(template.place, template.name, key)
-        case BasicTemplate():
+        case BasicTemplate() | LdapTemplate():
             return httpx.BasicAuth(credentials.get("login"), credentials.get("password"))
         case DigestTemplate():
             return httpx.DigestAuth(credentials.get("login"), credentials.get("password"))

@@ -10,11 +10,48 @@ import socket
 import ssl
 from collections.abc import Callable
 
+from base_ops.core.errors import Transient
+from base_ops.data_ingestion.options.connections import LdapTemplate
+from base_ops.worker.connections.credentials import Credentials
+from base_ops.worker.connections.tls import tls_context
+
 _MOST_BYTES = 1 << 16
 _SPECIAL = re.compile(r'([,+"\\<>;=]|^[ #]| $)')
 INVALID_CREDENTIALS = {32, 34, 48, 49, 50, 53}
 """noSuchObject, invalidDNSyntax, inappropriateAuthentication, invalidCredentials, insufficientAccessRights,
 unwillingToPerform."""
+
+
+def bind(credentials: Credentials, host: str, port: int | None = None) -> None:
+    """Ask the directory whether it accepts the connection's login, named as the template says.
+
+    Raises:
+        Denied: it does not. Transient: nobody there. ConfigError: its certificate cannot be verified.
+    """
+    template = credentials.template
+    assert isinstance(template, LdapTemplate)
+    login = credentials.get("login")
+    name = template.bind_dn.replace("{login}", escaped(login) if "={login}" in template.bind_dn else login)
+    context, password = tls_context(credentials), credentials.get("password")
+    try:
+        code = simple_bind(host, port or template.port, context, name, password, template.connect_s)
+    except ssl.SSLCertVerificationError as error:
+        raise credentials.fault(
+            "The directory's certificate cannot be verified",
+            "bad_certificate",
+            found=error.verify_message,
+            todo="add its authority as ca_certificate to the connection",
+        ) from None
+    except (OSError, ValueError) as error:
+        raise _away(credentials, type(error).__name__) from None
+    if code:
+        found = f"LDAP result code {code}"
+        raise credentials.denied(found) if code in INVALID_CREDENTIALS else _away(credentials, found)
+
+
+def _away(credentials: Credentials, found: str) -> Transient:
+    what = "The directory cannot be reached or does not answer"
+    return Transient(what, code="unreachable", where=credentials.where, found=found)
 
 
 def simple_bind(host: str, port: int, context: ssl.SSLContext, name: str, password: str, timeout_s: float) -> int:

@@ -8,15 +8,13 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
-import re
 from pathlib import Path
 
 from base_ops.core.errors import ConfigError, did_you_mean
 from base_ops.data_ingestion.specs import PROTOCOLS, SourceSpec
+from base_ops.worker.connections.credentials import fitted
 from base_ops.worker.connectors.base import Connector, Site
 
-_SCHEME = re.compile(r"([a-z][a-z0-9]*)://")
-_ALIASES = {"file": "local", "ftps": "ftp", "az": "abfs", "abfss": "abfs", "webhdfs": "hdfs"}
 _SHARED = {"__init__", "base", "cursor", "extras", "files", "paging", "pattern", "selection", "tls", "web"}
 
 
@@ -27,17 +25,15 @@ def known_protocols() -> list[str]:
 
 def protocol_of(source: SourceSpec) -> str:
     """The name of the connector that a source needs."""
-    if source.files is None:
-        return source.protocol
-    scheme = _SCHEME.match(source.files.path)
-    return _ALIASES.get(scheme[1], scheme[1]) if scheme else "local"
+    return source.protocol if source.files is None else source.connector
 
 
 def open_connector(site: Site) -> Connector:
-    """The connector of a source.
+    """The connector of a source, its connection as the source's authentication template makes it.
 
     Raises:
-        ConfigError: no connector for its protocol, or one whose library is not installed.
+        ConfigError: no connector for its protocol, one whose library is not installed, or a template that is not for
+            it or finds no credentials.
     """
     protocol, known = protocol_of(site.source), known_protocols()
     if protocol not in known or (site.source.files is not None and protocol in PROTOCOLS):
@@ -47,5 +43,5 @@ def open_connector(site: Site) -> Connector:
             where="source.files.path" if site.source.files is not None else f"source.{protocol}",
             todo="a new protocol is one module in base_ops/worker/connectors/",
         )
-    connector: Connector = importlib.import_module(f"{__name__}.{protocol}").CONNECTOR(site)
+    connector: Connector = importlib.import_module(f"{__name__}.{protocol}").CONNECTOR(fitted(site))
     return connector

@@ -13,10 +13,13 @@ from contextlib import contextmanager
 from typing import Any
 
 from base_ops.core.errors import BaseOpsError, ConfigError, Denied, Transient, missing_extra
+from base_ops.worker.connections.clouds import AzureToken
+from base_ops.worker.connections.credentials import credentials_of
 from base_ops.worker.connectors.base import Site
 from base_ops.worker.connectors.files import Blocks, Changed, container_of, no_container
 from base_ops.worker.connectors.pattern import PathPattern
 from base_ops.worker.connectors.selection import Listed
+from base_ops.worker.secrets import ConnectionInfo
 
 
 class AzureFiles(Blocks):
@@ -119,10 +122,10 @@ def _client(kind: Any, container: str, site: Site) -> Any:
     options = {"retry_total": 0, "connection_timeout": 10, "read_timeout": 60, "logging_enable": False}
     extra = found.extra
     try:
-        if text := extra.get("connection_string"):
+        if (text := extra.get("connection_string")) and site.source.authentication is None:
             return kind.from_connection_string(text, container, **options)
-        url = extra.get("account_url") or f"https://{extra.get('account_name') or found.login}.blob.core.windows.net"
-        return kind(str(url), container, credential=_credential(found), **options)
+        url = extra.get("account_url") or f"https://{_account(site, found)}.blob.core.windows.net"
+        return kind(str(url), container, credential=_credential(site, found), **options)
     except ValueError:
         raise ConfigError(
             "The connection does not say how to reach Azure",
@@ -132,7 +135,21 @@ def _client(kind: Any, container: str, site: Site) -> Any:
         ) from None
 
 
-def _credential(found: Any) -> Any:
+def _account(site: Site, found: ConnectionInfo) -> str:
+    """With a template the login is the client's id, so that the account has a name of its own."""
+    name = str(found.extra.get("account_name") or ("" if site.source.authentication else found.login))
+    if not name:
+        raise ConfigError(
+            "The connection does not name the storage account",
+            code="bad_credential",
+            where=f"connection {found.name}, extra.account_name",
+        )
+    return name
+
+
+def _credential(site: Site, found: ConnectionInfo) -> Any:
+    if site.source.authentication is not None:
+        return AzureToken(credentials_of(site))
     if token := found.extra.get("sas_token"):
         return str(token).removeprefix("?")
     if found.extra.get("tenant_id") and found.password:

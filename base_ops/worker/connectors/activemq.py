@@ -19,7 +19,7 @@ from base_ops.worker.connectors.base import Keep, Report, Site
 from base_ops.worker.connectors.extras import require
 from base_ops.worker.connectors.streams.envelope import json_time
 from base_ops.worker.connectors.streams.queues import QueueRun
-from base_ops.worker.connectors.tls import LOOPBACK, refuse_plain, tls_context
+from base_ops.worker.connectors.tls import LOOPBACK, pem_files, policy_of, refuse_plain, tls_context
 from base_ops.worker.failpoints import failpoint
 from base_ops.worker.lake.landing import History
 
@@ -53,10 +53,14 @@ class ActivemqQueue:
             raise
         return run.finish(lambda: self._acknowledge(connection, inbox), lambda: inbox.close(connection))
 
-    def probe(self) -> str:
-        """Only whether the broker lets us in: STOMP cannot ask for more."""
+    def log_in(self) -> None:
+        """Log in and leave."""
         inbox = _Inbox()
         inbox.close(self._connect(inbox))
+
+    def probe(self) -> str:
+        """Only whether the broker lets us in: STOMP cannot ask for more."""
+        self.log_in()
         return "logged in"
 
     def _read(self, inbox: _Inbox, run: QueueRun) -> None:
@@ -96,7 +100,8 @@ class ActivemqQueue:
             raise ConfigError(
                 "ActiveMQ needs a connection", code="no_connection", where=self.where, todo="set source.connection"
             )
-        told = found.extra.get("tls", found.port == 61614 or (found.port is None and found.host not in LOOPBACK))
+        by_itself = found.port == 61614 or (found.port is None and found.host not in LOOPBACK)
+        told = found.extra.get("tls", by_itself or self.site.source.authentication is not None)
         place = (found.host, found.port or (61614 if told in (True, "true", "True") else 61613))
         connection = self.stomp.Connection12(
             [place], auto_decode=False, reconnect_attempts_max=1, timeout=self.timeout_s, try_loopback_connect=False
@@ -116,15 +121,15 @@ class ActivemqQueue:
 
     def _tls(self) -> dict[str, Any]:
         """The library makes its own context: one that verifies chain and name, of this protocol."""
-        assert self.site.connection is not None
-        context, authority = tls_context(self.site), None
-        if pem := self.site.connection.extra.get("ca_certificate"):
-            authority = self.site.scratch / "activemq-authority.pem"
-            authority.write_text(str(pem))
+        policy_of(self.site)
+        pem = pem_files(self.site)
         return {
             "ssl_version": ssl.PROTOCOL_TLS_CLIENT,
-            "ca_certs": str(authority) if authority else None,
-            "verify": context.verify_mode == ssl.CERT_REQUIRED,
+            "ca_certs": pem.authorities or None,
+            "cert_file": pem.certificate or None,
+            "key_file": pem.key or None,
+            "password": pem.password or None,
+            "verify": tls_context(self.site).verify_mode == ssl.CERT_REQUIRED,
         }
 
     def _told(self, inbox: _Inbox) -> BaseOpsError:

@@ -74,6 +74,17 @@ class CassandraSource:
         self.report.cursor_after = {"columns": {c.name: c.type for c in columns}, "after_entry": history.last}
         return self.report
 
+    def log_in(self) -> None:
+        """Log in and leave."""
+        with self._errors(), self._cluster() as cluster:
+            cluster.connect(self.connection.schema)
+
+    def probe(self) -> str:
+        """The columns of the table."""
+        with self._errors(), self._cluster() as cluster:
+            cluster.connect(self.connection.schema)
+            return f"{len(self._columns(cluster))} columns"
+
     @contextmanager
     def _cluster(self) -> Iterator[Any]:
         found, library = self.connection, require("cassandra.cluster", "cassandra")

@@ -45,6 +45,11 @@ class FtpFiles(Folders):
         self._mine = threading.local()
         self._all: list[ftplib.FTP] = []
 
+    def log_in(self) -> None:
+        """Log in and leave."""
+        with self.errors("/"), self.connected(), self._session() as ftp:
+            ftp.pwd()
+
     def parse(self, path: str) -> PathPattern:
         self.host, path = host_and_path(self.site)
         return PathPattern.parse(path)

@@ -14,6 +14,8 @@ from datetime import datetime
 from typing import Any
 
 from base_ops.core.errors import BaseOpsError, ConfigError, Denied, Transient, missing_extra
+from base_ops.worker.connections.clouds import google_credentials
+from base_ops.worker.connections.credentials import credentials_of
 from base_ops.worker.connectors.base import Site
 from base_ops.worker.connectors.files import Blocks, Changed, container_of, no_container
 from base_ops.worker.connectors.selection import Listed
@@ -107,6 +109,10 @@ def _options(site: Site) -> dict[str, Any]:
     found = site.connection
     if found is None:
         return options | {"token": "google_default"}
+    if endpoint := found.extra.get("endpoint_url"):
+        options["endpoint_url"] = str(endpoint)
+    if site.source.authentication is not None:
+        return options | {"token": google_credentials(credentials_of(site))}
     key = found.extra.get("keyfile_dict")
     try:
         key = json.loads(key) if isinstance(key, str) else key
@@ -120,7 +126,4 @@ def _options(site: Site) -> dict[str, Any]:
             expected="a service account's key as JSON",
         )
     anonymous = found.extra.get("token") == "anon"
-    options["token"] = key or ("anon" if anonymous else "google_default")
-    if endpoint := found.extra.get("endpoint_url"):
-        options["endpoint_url"] = str(endpoint)
-    return options
+    return options | {"token": key or ("anon" if anonymous else "google_default")}

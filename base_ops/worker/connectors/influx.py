@@ -2,7 +2,9 @@
 
 Incremental: windows of time (see `databases/windows.py`) fill `v.start` and `v.stop` of the query; each window is an
 object that its next reading replaces. A Flux `range` takes its start and leaves its stop out, and so do the windows
-here: a name `--<stop>` means points before stop. Tested against a simulated peer: no InfluxDB server could be had.
+here: a name `--<stop>` means points before stop. Without an authentication template the connection's password is sent
+as `Token`; the server takes a token of `api_key_bearer` as well. Tested against a simulated peer: no
+InfluxDB server could be had.
 """
 
 from __future__ import annotations
@@ -14,10 +16,13 @@ from typing import Any
 
 from base_ops.core.errors import BaseOpsError, ConfigError, Denied, Transient
 from base_ops.data_ingestion.options.sources.databases import InfluxSpec
+from base_ops.worker.connections.credentials import credentials_of
+from base_ops.worker.connections.http import client_options
 from base_ops.worker.connectors.base import Fetched, Keep, Report, Site, save
 from base_ops.worker.connectors.databases import windows
 from base_ops.worker.connectors.databases.tls import checked_mode
 from base_ops.worker.connectors.extras import require
+from base_ops.worker.connectors.tls import tls_context
 from base_ops.worker.lake.landing import History
 
 _CHUNK = 1 << 16
@@ -73,18 +78,36 @@ class InfluxSource:
         httpx = require("httpx", "worker")
         self.report.count(requests=1)
         with (
-            httpx.Client(timeout=60.0, verify=True, follow_redirects=False) as client,
+            httpx.Client(**self._options(), follow_redirects=False) as client,
             client.stream(
                 "POST",
                 f"{self.connection.base_url}/api/v2/query",
                 params={"org": self.connection.schema},
-                headers={"Authorization": f"Token {self.connection.password}", "Accept": "application/csv"},
+                headers={"Accept": "application/csv", **self._token()},
                 json={"query": flux, "type": "flux", "dialect": _DIALECT},
             ) as answer,
         ):
             if answer.status_code != 200:
                 raise self._told(answer.status_code)
             yield from answer.iter_bytes(_CHUNK)
+
+    def probe(self) -> str:
+        """Ask, and leave the answer unread."""
+        with self._errors():
+            next(iter(self._ask(self.spec.query.replace("v.start", "-1s").replace("v.stop", "now()"))), b"")
+        return "it answers"
+
+    def _options(self) -> dict[str, Any]:
+        """Of the template; without one, of the connection alone."""
+        if self.site.source.authentication is None:
+            return {"timeout": 60.0, "verify": tls_context(self.site)}
+        return client_options(credentials_of(self.site), self.site.source.connecting.resolved())
+
+    def _token(self) -> dict[str, str]:
+        """Without a template, the connection's password is the token."""
+        if self.site.source.authentication is not None:
+            return {}
+        return {"Authorization": f"Token {self.connection.password}"}
 
     @contextmanager
     def _errors(self) -> Iterator[None]:

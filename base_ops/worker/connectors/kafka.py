@@ -66,6 +66,15 @@ class KafkaStream:
         report.acknowledge = lambda: self._acknowledge(report)
         return report
 
+    def log_in(self) -> None:
+        """Log in and leave."""
+        consumer = self.kafka.Consumer(self._settings())
+        try:
+            with self._errors():
+                self._connect(consumer)
+        finally:
+            consumer.close()
+
     def probe(self) -> str:
         """How many partitions there are."""
         consumer = self.kafka.Consumer(self._settings())

@@ -8,7 +8,7 @@ stream keeps, that is taken as loss (`lost`). A line has `stream`, `shard`, `seq
 one message each: take them with `value: bytes`.
 
 The connection's login and password are the access key; without one the environment's; extra: region_name,
-endpoint_url. Tested against a simulated Kinesis (moto).
+endpoint_url. The template `aws_iam` can assume a role. Tested against a simulated Kinesis (moto).
 """
 
 from __future__ import annotations
@@ -22,6 +22,8 @@ from base_ops.core.errors import BadInput, BaseOpsError, ConfigError, Denied, Tr
 from base_ops.core.protocol import Finding
 from base_ops.data_ingestion.options.sources.streams import KinesisSpec
 from base_ops.worker.backoff import Backoff, retry
+from base_ops.worker.connections.clouds import aws_identity, boto_session, region_of
+from base_ops.worker.connections.credentials import Credentials, credentials_of
 from base_ops.worker.connectors.base import Keep, Report, Site
 from base_ops.worker.connectors.extras import require
 from base_ops.worker.connectors.streams.envelope import Envelope, json_time
@@ -138,6 +140,10 @@ class KinesisStream:
 
     # -- connecting
 
+    def log_in(self) -> None:
+        """See that the credentials are accepted."""
+        aws_identity(self.site)
+
     def _client(self) -> Any:
         import boto3
         from botocore.config import Config
@@ -146,13 +152,22 @@ class KinesisStream:
         extra = found.extra if found else {}
         timeout_s = self.site.source.connecting.resolved().connect_s
         own = found is not None and bool(found.login)
-        return boto3.client(
+        if self.site.source.authentication is not None:
+            credentials = credentials_of(self.site)
+            session, region = _session(credentials), region_of(credentials)
+        else:
+            session, region = (
+                boto3.Session(
+                    aws_access_key_id=found.login if own and found else None,
+                    aws_secret_access_key=found.password if own and found else None,
+                    aws_session_token=extra.get("aws_session_token"),
+                ),
+                extra.get("region_name"),
+            )
+        return session.client(
             "kinesis",
-            region_name=extra.get("region_name"),
+            region_name=region,
             endpoint_url=extra.get("endpoint_url"),
-            aws_access_key_id=found.login if own and found else None,
-            aws_secret_access_key=found.password if own and found else None,
-            aws_session_token=extra.get("aws_session_token"),
             config=Config(connect_timeout=timeout_s, read_timeout=timeout_s, retries={"total_max_attempts": 1}),
         )
 
@@ -193,6 +208,15 @@ class KinesisStream:
 
 
 CONNECTOR = KinesisStream
+
+
+def _session(credentials: Credentials) -> Any:
+    """One that renews the credentials of the template's role."""
+    import boto3
+    from botocore.credentials import RefreshableCredentials
+    from botocore.session import get_session
+
+    return boto3.Session(botocore_session=boto_session(credentials, get_session(), RefreshableCredentials))
 
 
 def _parents_first(shards: list[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -15,15 +15,18 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from decimal import Decimal
 from itertools import chain, islice
+from pathlib import Path
 from typing import Any
 
 from base_ops.core.errors import BaseOpsError, ConfigError, Denied, Transient
 from base_ops.core.protocol import Finding
+from base_ops.data_ingestion.options.connections import CertificateTemplate, DatabaseTemplate, LdapTemplate
 from base_ops.data_ingestion.options.sources.databases import MongoSpec
 from base_ops.worker.connectors.base import Fetched, Keep, Report, Site, save
 from base_ops.worker.connectors.databases import windows
 from base_ops.worker.connectors.databases.tls import checked_mode
 from base_ops.worker.connectors.extras import require
+from base_ops.worker.connectors.tls import pem_files, policy_of
 from base_ops.worker.lake.landing import History
 
 _NUMBERS = ["int", "long", "decimal", "double"]
@@ -61,10 +64,8 @@ class MongoSource:
         found, library = self.connection, require("pymongo", "mongo")
         options: dict[str, Any] = {}
         if checked_mode(self.site, self.where, {"disable"}) != "disable":
-            options = {"tls": True, "tlsCAFile": found.extra.get("sslrootcert")}
-        if found.login:
-            options |= {"username": found.login, "password": found.password}
-            options |= {"authSource": found.extra.get("authSource", "admin")}
+            options = {"tls": True, **_tls(self.site)}
+        options |= _log_in(self.site)
         if found.extra.get("replicaSet"):
             options["replicaSet"] = found.extra["replicaSet"]
         else:
@@ -78,6 +79,17 @@ class MongoSource:
             tz_aware=True,
             **{k: v for k, v in options.items() if v is not None},
         )
+
+    def log_in(self) -> None:
+        """Log in and leave."""
+        with self._errors(), self._client() as client:
+            client.admin.command("ping")
+
+    def probe(self) -> str:
+        """About how many documents there are."""
+        with self._errors(), self._client() as client:
+            number = client[self.connection.schema][self.spec.collection].estimated_document_count()
+        return f"about {number} documents"
 
     @contextmanager
     def _session(self, client: Any) -> Iterator[Any]:
@@ -197,3 +209,30 @@ class MongoSource:
 
 
 CONNECTOR = MongoSource
+
+
+def _tls(site: Site) -> dict[str, Any]:
+    policy_of(site, able=("revocation",))
+    pem, authorities = pem_files(site), site.connection.extra.get("sslrootcert") if site.connection else None
+    options = {"tlsCAFile": authorities or pem.authorities, "tlsCRLFile": pem.crl}
+    if pem.certificate:
+        both = Path(pem.certificate)
+        both.write_text(both.read_text() + Path(pem.key).read_text())
+        options |= {"tlsCertificateKeyFile": pem.certificate, "tlsCertificateKeyFilePassword": pem.password}
+    return {name: value or None for name, value in options.items()}
+
+
+def _log_in(site: Site) -> dict[str, Any]:
+    """By the template: SCRAM, X.509, or PLAIN for the accounts of a directory; without one, what the server offers."""
+    found, template = site.connection, site.source.authentication
+    assert found is not None
+    if isinstance(template, CertificateTemplate):
+        return {"authMechanism": "MONGODB-X509", "authSource": "$external"}
+    if not found.login:
+        return {}
+    options = {"username": found.login, "password": found.password}
+    if isinstance(template, LdapTemplate):
+        return options | {"authMechanism": "PLAIN", "authSource": "$external"}
+    if isinstance(template, DatabaseTemplate):
+        options["authMechanism"] = template.mechanism or "SCRAM-SHA-256"
+    return options | {"authSource": str(found.extra.get("authSource", "admin"))}

@@ -19,6 +19,8 @@ from typing import Any
 
 from base_ops.core.errors import BaseOpsError, ConfigError, Denied, Transient
 from base_ops.data_ingestion.options.sources.streams import PubsubSpec
+from base_ops.worker.connections.clouds import google_credentials
+from base_ops.worker.connections.credentials import credentials_of
 from base_ops.worker.connectors.base import Keep, Report, Site
 from base_ops.worker.connectors.extras import require
 from base_ops.worker.connectors.streams.envelope import json_time
@@ -105,6 +107,8 @@ class PubsubSubscription:
 
             channel = grpc.insecure_channel(f"{found.host}:{found.port}")
             return self.pubsub.SubscriberClient(transport=SubscriberGrpcTransport(channel=channel))
+        if self.site.source.authentication is not None:
+            return self.pubsub.SubscriberClient(credentials=google_credentials(credentials_of(self.site)))
         key = found.extra.get("keyfile_dict") if found is not None else None
         if not key:
             return self.pubsub.SubscriberClient()

@@ -17,9 +17,8 @@ from contextlib import contextmanager, suppress
 from typing import Any
 
 from base_ops.core.errors import BaseOpsError, ConfigError, Denied, Transient
+from base_ops.data_ingestion.options.connections import CertificateTemplate
 from base_ops.data_ingestion.options.sources.streams import RabbitmqSpec
-from base_ops.worker.connections.credentials import credentials_of
-from base_ops.worker.connections.drivers import driver_options
 from base_ops.worker.connectors.base import Keep, Report, Site
 from base_ops.worker.connectors.extras import require
 from base_ops.worker.connectors.streams.envelope import json_time
@@ -27,6 +26,7 @@ from base_ops.worker.connectors.streams.queues import QueueRun
 from base_ops.worker.connectors.tls import LOOPBACK, refuse_plain, tls_context
 from base_ops.worker.failpoints import failpoint
 from base_ops.worker.lake.landing import History
+from base_ops.worker.secrets import ConnectionInfo
 
 _HEARTBEAT_S = 600
 """Nothing is answered while a run lands what it took; that takes seconds."""
@@ -55,6 +55,11 @@ class RabbitmqQueues:
                 _close(connection)
                 raise
         return run.finish(self._acknowledge, lambda: _close(connection))
+
+    def log_in(self) -> None:
+        """Log in and leave."""
+        with self._errors():
+            _close(self.pika.BlockingConnection(self._parameters()))
 
     def probe(self) -> str:
         """How many messages wait."""
@@ -107,38 +112,38 @@ class RabbitmqQueues:
 
     def _parameters(self) -> Any:
         timeout_s = self.site.source.connecting.resolved().connect_s
-        told = self._plain() if self.site.source.authentication is None else driver_options(credentials_of(self.site))
+        found = self.site.connection
+        if found is None or not found.host:
+            raise ConfigError(
+                "RabbitMQ needs a connection", code="no_connection", where=self.where, todo="set source.connection"
+            )
+        tls = self._encrypted(found)
         return self.pika.ConnectionParameters(
-            host=told["host"],
-            port=told["port"],
-            virtual_host=told["virtualhost"],
-            credentials=self.pika.PlainCredentials(told["login"], told["password"]),
-            ssl_options=self.pika.SSLOptions(told["ssl_context"], told["host"]) if told["ssl_context"] else None,
+            host=found.host,
+            port=found.port or (5671 if tls else 5672),
+            virtual_host=found.schema or "/",
+            credentials=self._credentials(found),
+            ssl_options=self.pika.SSLOptions(tls_context(self.site), found.host) if tls else None,
             heartbeat=_HEARTBEAT_S,
             socket_timeout=timeout_s,
             stack_timeout=timeout_s,
             blocked_connection_timeout=timeout_s,
         )
 
-    def _plain(self) -> dict[str, Any]:
-        """What the connection alone says."""
-        found = self.site.connection
-        if found is None or not found.host:
-            raise ConfigError(
-                "RabbitMQ needs a connection", code="no_connection", where=self.where, todo="set source.connection"
-            )
-        told = found.extra.get("tls", found.port == 5671 or (found.port is None and found.host not in LOOPBACK))
-        tls = found.scheme == "amqps" or told in (True, "true", "True")
-        if not tls:
-            refuse_plain(self.site, found.host, "extra.tls: true", "no TLS")
-        return {
-            "host": found.host,
-            "port": found.port or (5671 if tls else 5672),
-            "virtualhost": found.schema or "/",
-            "login": found.login or "guest",
-            "password": found.password or "guest",
-            "ssl_context": tls_context(self.site) if tls else None,
-        }
+    def _encrypted(self, found: ConnectionInfo) -> bool:
+        """Always with a template; else as the connection says, and then in clear to this machine or in dev only."""
+        by_itself = found.port == 5671 or (found.port is None and found.host not in LOOPBACK)
+        told = found.extra.get("tls", by_itself or self.site.source.authentication is not None)
+        if found.scheme == "amqps" or told in (True, "true", "True"):
+            return True
+        refuse_plain(self.site, found.host, "extra.tls: true", "no TLS")
+        return False
+
+    def _credentials(self, found: ConnectionInfo) -> Any:
+        """A certificate proves itself (EXTERNAL); all others have a login and a password (PLAIN)."""
+        if isinstance(self.site.source.authentication, CertificateTemplate):
+            return self.pika.credentials.ExternalCredentials()
+        return self.pika.PlainCredentials(found.login or "guest", found.password or "guest")
 
     @contextmanager
     def _errors(self) -> Iterator[None]:

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import base64
 import json
+import ssl
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -25,6 +26,7 @@ from base_ops.data_ingestion.options.sources.databases import RedisSpec
 from base_ops.worker.connectors.base import Fetched, Keep, Report, Site, save
 from base_ops.worker.connectors.databases.tls import checked_mode
 from base_ops.worker.connectors.extras import require
+from base_ops.worker.connectors.tls import pem_files, policy_of
 from base_ops.worker.lake.landing import History
 
 _PAGE = 1_000
@@ -55,8 +57,7 @@ class RedisSource:
         found = self.connection
         options: dict[str, Any] = {}
         if checked_mode(self.site, self.where, {"disable"}) != "disable":
-            options = {"ssl": True, "ssl_cert_reqs": "required", "ssl_check_hostname": True}
-            options["ssl_ca_certs"] = found.extra.get("sslrootcert")
+            options = {"ssl": True, "ssl_cert_reqs": "required", "ssl_check_hostname": True, **_tls(self.site)}
         library = require("redis", "redis")
         return library.Redis(
             host=found.host,
@@ -70,6 +71,18 @@ class RedisSource:
             retry=require("redis.retry", "redis").Retry(require("redis.backoff", "redis").NoBackoff(), 0),
             **options,
         )
+
+    def log_in(self) -> None:
+        """Log in and leave."""
+        with self._errors(), self._client() as client:
+            client.ping()
+
+    def probe(self) -> str:
+        """What kind of entry the key is, or how many keys there are."""
+        with self._errors(), self._client() as client:
+            if self.spec.kind == "keys":
+                return f"{client.dbsize()} keys in all"
+            return f"{self.spec.key}: {client.type(self.spec.key).decode()}"
 
     # -- streams
 
@@ -207,6 +220,18 @@ class RedisSource:
 
 
 CONNECTOR = RedisSource
+
+
+def _tls(site: Site) -> dict[str, Any]:
+    policy, pem = policy_of(site, able=("min_version", "ciphers")), pem_files(site)
+    own = {"ssl_certfile": pem.certificate, "ssl_keyfile": pem.key, "ssl_password": pem.password or None}
+    authorities = site.connection.extra.get("sslrootcert") if site.connection else None
+    return {
+        "ssl_ca_certs": authorities or pem.authorities or None,
+        "ssl_min_version": ssl.TLSVersion.TLSv1_3 if policy.min_version == "1.3" else ssl.TLSVersion.TLSv1_2,
+        "ssl_ciphers": ":".join(policy.ciphers),
+        **(own if pem.certificate else {}),
+    }
 
 
 def _id(text: str) -> tuple[int, int]:

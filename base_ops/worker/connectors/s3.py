@@ -1,4 +1,8 @@
-"""Files in S3 and stores that speak its protocol, through s3fs."""
+"""Files in S3 and stores that speak its protocol, through s3fs.
+
+The connection's login and password are the access key, with `endpoint_url`, `region_name` and `aws_session_token` in
+extra; without one, the environment's credentials are used. The template `aws_iam` can assume a role.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +12,8 @@ from contextlib import contextmanager
 from typing import Any
 
 from base_ops.core.errors import BaseOpsError, ConfigError, Denied, Transient, missing_extra
+from base_ops.worker.connections.clouds import aws_identity, boto_session, region_of
+from base_ops.worker.connections.credentials import credentials_of
 from base_ops.worker.connectors.base import Site
 from base_ops.worker.connectors.files import Blocks, Changed, container_of, no_container
 from base_ops.worker.connectors.selection import Listed
@@ -23,8 +29,12 @@ class S3Files(Blocks):
             import s3fs
         except ImportError:
             raise missing_extra("s3fs", "s3", f"source {site.source.id}: s3://") from None
-        self.fs: Any = s3fs.S3FileSystem(**_options(site))
+        self.fs: Any = s3fs.S3FileSystem(**_options(site), **_session(site))
         self.fs.retries = 1  # `Files` tries again
+
+    def log_in(self) -> None:
+        """See that the credentials are accepted."""
+        aws_identity(self.site)
 
     def listed(self) -> list[Listed]:
         self.report.count(requests=1)
@@ -123,12 +133,22 @@ def _options(site: Site) -> dict[str, Any]:
         },
     }
     if (found := site.connection) is not None:
-        client = {"region_name": found.extra.get("region_name")}
-        options |= {
-            "key": found.login or None,
-            "secret": found.password or None,
-            "token": found.extra.get("aws_session_token"),
-            "endpoint_url": found.extra.get("endpoint_url"),
-            "client_kwargs": {k: v for k, v in client.items() if v},
-        }
+        options["endpoint_url"] = found.extra.get("endpoint_url")
+        region = found.extra.get("region_name")
+        if site.source.authentication is not None:
+            region = region_of(credentials_of(site))
+        else:
+            options |= {"key": found.login or None, "secret": found.password or None}
+            options["token"] = found.extra.get("aws_session_token")
+        options["client_kwargs"] = {"region_name": region} if region else {}
     return options
+
+
+def _session(site: Site) -> dict[str, Any]:
+    """With a template, a session that renews the credentials of its role."""
+    if site.source.authentication is None:
+        return {}
+    from aiobotocore.credentials import AioRefreshableCredentials
+    from aiobotocore.session import AioSession
+
+    return {"session": boto_session(credentials_of(site), AioSession(), AioRefreshableCredentials)}

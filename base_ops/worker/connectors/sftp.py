@@ -2,7 +2,8 @@
 
 The connection holds host, port, login, and a password or `private_key` (PEM text; `private_key_passphrase`) in its
 extra. The server must prove itself: `host_key` in extra holds its public key as `ssh-keyscan` prints it, one or more
-lines. `no_host_key_check: true` in extra accepts any server, in env dev only.
+lines. A template says which of the two is used: `basic` and those of a directory the password, `ssh_key` the key.
+`no_host_key_check: true` in extra accepts any server, in env dev only.
 
 SFTP tells whole seconds of the last change: a file is known again by size and time, once that time is past.
 """
@@ -53,6 +54,11 @@ class SftpFiles(Folders, Blocks):
     def parse(self, path: str) -> PathPattern:
         self.host, path = host_and_path(self.site)
         return PathPattern.parse(path.removeprefix("/~/") if path.startswith("/~/") else path)
+
+    def log_in(self) -> None:
+        """Log in and leave."""
+        with self.errors("/"), self.connected():
+            self._run(lambda sftp: sftp.realpath("."))
 
     @contextmanager
     def connected(self) -> Iterator[None]:
@@ -208,8 +214,9 @@ def _options(site: Site, host: str, ssh: Any) -> dict[str, Any]:
             code="no_credentials",
             where="source.connection",
         )
-    keys = []
-    if pem := found.extra.get("private_key"):
+    keys, kind = [], getattr(site.source.authentication, "kind", None)
+    pem = found.extra.get("private_key") if kind in (None, "ssh_key") else None
+    if pem:
         try:
             keys = [ssh.import_private_key(pem, found.extra.get("private_key_passphrase"))]
         except (ssh.KeyImportError, ssh.KeyEncryptionError, ValueError):
@@ -218,7 +225,7 @@ def _options(site: Site, host: str, ssh: Any) -> dict[str, Any]:
         "host": host,
         "port": found.port or 22,
         "username": found.login,
-        "password": found.password or None,
+        "password": (found.password or None) if kind != "ssh_key" else None,
         "client_keys": keys or None,
         "agent_path": None,
         "config": None,

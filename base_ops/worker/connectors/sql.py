@@ -28,6 +28,7 @@ from pydantic import JsonValue
 
 from base_ops.core.errors import BadInput, ConfigError, did_you_mean
 from base_ops.core.protocol import Finding
+from base_ops.data_ingestion.options.fitting import database_of
 from base_ops.data_ingestion.options.sources.databases import SqlSpec
 from base_ops.worker.connectors.base import Keep, Report, Site
 from base_ops.worker.connectors.databases import windows
@@ -37,7 +38,6 @@ from base_ops.worker.connectors.databases.parts import empty_part, parquet_parts
 from base_ops.worker.lake.landing import History
 
 DATABASES = ("mysql", "oracle", "postgresql", "sqlite", "sqlserver")
-_CONNECTION_TYPES = {"postgres": "postgresql", "mariadb": "mysql", "mssql": "sqlserver", "odbc": "sqlserver"}
 
 
 @dataclass(frozen=True)
@@ -71,6 +71,18 @@ class SqlSource:
         described: dict[str, JsonValue] = {column.name: column.type for column in columns}
         self.report.cursor_after = {**state, "columns": described, "after_entry": history.last}
         return self.report
+
+    def log_in(self) -> None:
+        """Log in and leave."""
+        self.database.open().close()
+
+    def probe(self) -> str:
+        """The columns of what is read."""
+        leader = self.database.open()
+        try:
+            return f"{len(self._columns(leader))} columns"
+        finally:
+            leader.close()
 
     def _columns(self, leader: Session) -> list[Column]:
         columns = self.database.columns(leader)
@@ -241,8 +253,8 @@ def open_database(site: Site) -> Database:
         ConfigError: neither the source nor its connection tells which one.
     """
     spec: SqlSpec = site.source.sql  # type: ignore[assignment]
-    told = (site.connection.conn_type if site.connection else "").lower().split("+")[0]
-    name = spec.database or _CONNECTION_TYPES.get(told, told)
+    told = site.connection.conn_type if site.connection else ""
+    name = database_of(spec.database, told)
     if name not in DATABASES:
         raise ConfigError(
             f"source {site.source.id}: the connection does not tell which database it is",

@@ -189,13 +189,23 @@ class Web:
             self._check(response)
             yield response
 
-    def signed_headers(self) -> dict[str, str]:
-        """What proves who we are, for clients that are not httpx."""
-        request = self.client.build_request("GET", self.endpoint)
-        if (auth := self.client.auth) is not None:
-            request = next(auth.sync_auth_flow(request))
+    def signed(self, *, refused: bool = False) -> tuple[str, dict[str, str]] | None:
+        """URL and headers that prove who we are, for clients that are not httpx.
+
+        Args:
+            refused: the request before was answered with 401: with a token renewed, or None where there is none.
+        """
+        request = self.client.build_request("GET", self.endpoint, params=dict(self.spec.params) or None)
+        auth = self.client.auth or httpx.Auth()
+        flow = auth.sync_auth_flow(request)
+        request = next(flow)
+        if refused:
+            try:
+                request = flow.send(httpx.Response(401, request=request))
+            except StopIteration:
+                return None
         plain = {"host", "accept", "accept-encoding", "connection", "user-agent"}
-        return {name: value for name, value in request.headers.items() if name not in plain}
+        return str(request.url), {name: value for name, value in request.headers.items() if name not in plain}
 
     def _guard(self) -> AbstractContextManager[None]:
         return self.site.breaker.guard() if self.site.breaker is not None else nullcontext()

@@ -10,7 +10,7 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
-from urllib.parse import urlencode, urlsplit
+from urllib.parse import urlsplit
 
 from base_ops.core.errors import BadInput, BaseOpsError, ConfigError, Denied, Transient
 from base_ops.core.protocol import Finding
@@ -99,12 +99,22 @@ class WebsocketSource:
         return found if isinstance(found, int) and not isinstance(found, bool) else None
 
     def _connect(self, web: Web) -> Any:
-        url = "ws" + web.endpoint.removeprefix("http")
-        if self.spec.params:
-            url += f"?{urlencode(self.spec.params)}"
+        """A token that is refused is renewed once."""
+        first = web.signed()
+        assert first is not None
+        try:
+            return self._opened(*first)
+        except self.errors_of.InvalidStatus as error:
+            again = web.signed(refused=True) if error.response.status_code == 401 else None
+            if again is None:
+                raise
+            return self._opened(*again)
+
+    def _opened(self, url: str, headers: dict[str, str]) -> Any:
+        url = "ws" + url.removeprefix("http")
         return self.client.connect(
             url,
-            additional_headers=web.signed_headers(),
+            additional_headers=headers,
             open_timeout=self.spec.timeout_s,
             ping_interval=self.spec.ping_s,
             ping_timeout=self.spec.ping_s,

@@ -16,7 +16,7 @@ from base_ops.core.config import fill_template
 from base_ops.core.errors import BaseOpsError, ConfigError, Denied, Transient
 from base_ops.data_ingestion.specs import SourceSpec
 from base_ops.worker.connections.credentials import Credentials
-from base_ops.worker.connections.drivers import log_in
+from base_ops.worker.connections.ldap import bind
 from base_ops.worker.secrets import ConnectionInfo
 
 pytestmark = pytest.mark.server
@@ -101,9 +101,13 @@ def credentials(port: int, ca: str, login: str = "me", password: str = "pass-wor
     return Credentials("s", found, source.authentication, "prod")
 
 
+def asked(made: Credentials) -> None:
+    bind(made, made.connection.host, made.connection.port)
+
+
 def test_the_right_password_binds(directory: tuple[int, Authority]) -> None:
     port, authority = directory
-    assert log_in(credentials(port, authority.certificate)) is True
+    asked(credentials(port, authority.certificate))
 
 
 CASES: dict[str, tuple[dict[str, Any], type[BaseOpsError]]] = {
@@ -118,16 +122,16 @@ def test_refused(case: str, directory: tuple[int, Authority]) -> None:
     port, authority = directory
     told, kind = CASES[case]
     with pytest.raises(kind) as caught:
-        log_in(credentials(port, authority.certificate, **told))
+        asked(credentials(port, authority.certificate, **told))
     assert "another-word" not in caught.value.text() and "openldap" in caught.value.where
 
 
 def test_an_unknown_authority_gets_no_password(directory: tuple[int, Authority]) -> None:
     with pytest.raises(ConfigError) as caught:
-        log_in(credentials(directory[0], Authority().certificate))
+        asked(credentials(directory[0], Authority().certificate))
     assert caught.value.code == "bad_certificate"
 
 
 def test_nobody_there_is_transient(directory: tuple[int, Authority]) -> None:
     with pytest.raises(Transient):
-        log_in(credentials(1, directory[1].certificate))
+        asked(credentials(1, directory[1].certificate))

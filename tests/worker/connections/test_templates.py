@@ -1,4 +1,4 @@
-"""The 27 authentication templates, each against a server that checks what it is sent."""
+"""The authentication templates, those of HTTP each against a server that checks what it is sent."""
 
 from __future__ import annotations
 
@@ -19,8 +19,10 @@ from fakes.identity import CLIENT, KEY, PASSWORD, SECRET, USER, Provider, identi
 from base_ops.core.config import config_dir, fill_template
 from base_ops.core.errors import BaseOpsError, ConfigError, Denied, Transient
 from base_ops.core.yamlio import load_yaml
+from base_ops.data_ingestion.options.fitting import FAMILIES, FITTING
 from base_ops.data_ingestion.specs import SourceSpec
 from base_ops.worker.connections import oauth, tokens
+from base_ops.worker.connections.__main__ import BLOCKS, WEB
 from base_ops.worker.connections.consent import code_from_browser
 from base_ops.worker.connections.credentials import Keyring, credentials_of
 from base_ops.worker.connectors import open_connector
@@ -79,12 +81,18 @@ def refused(where: Site) -> BaseOpsError:
     return caught.value
 
 
-def test_there_are_27_and_each_is_right() -> None:
-    assert len(TEMPLATES) == 27
+def test_there_are_27_and_the_key_of_ssh_and_each_is_right() -> None:
+    assert len(TEMPLATES) == 27 + len(("ssh_key",))
     for name in TEMPLATES:
-        filled = fill_template({"template": name})
-        made = SourceSpec.model_validate({"id": "s", "http": {"path": "/"}, "authentication": filled}).authentication
+        made = declared(fill_template({"template": name})).authentication
         assert made is not None and made.template == name and made.title
+
+
+def declared(template: dict[str, Any]) -> SourceSpec:
+    """A source of the first connector that the template fits."""
+    family = next(family for family, names in FAMILIES.items() if template["template"] in names)
+    block = next((BLOCKS.get(name, WEB) for name, fitting in FITTING.items() if family in fitting))
+    return SourceSpec.model_validate({"id": "s", "authentication": template, **block})
 
 
 def test_what_the_source_says_goes_before_the_template() -> None:
@@ -143,8 +151,7 @@ def test_wrong_credentials_are_denied_after_two_tries_at_most(name: str, provide
 def test_a_connection_without_what_the_template_needs_is_told(name: str, tmp_path: Path) -> None:
     """No credential at all: a config error that names what lacks, or a denial where nobody has consented."""
     template = fill_template({"template": name, **({"token_url": "https://x.example/t"} if name in NEED_URL else {})})
-    source = SourceSpec.model_validate({"id": "s", "http": {"path": "/"}, "authentication": template})
-    bare = Site(source, tmp_path, ConnectionInfo("vendor", host="h.example"))
+    bare = Site(declared(template), tmp_path, ConnectionInfo("vendor", host="h.example"))
     if name in ("aws_iam",):  # the pod's own role may do
         credentials_of(bare)
         return

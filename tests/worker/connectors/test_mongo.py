@@ -141,3 +141,36 @@ def test_weaker_tls_is_for_dev_only(server: FakeMongo, tmp_path: Path) -> None:
     with pytest.raises(ConfigError) as refused:
         Landed(server, tmp_path).run(env="prod")
     assert refused.value.code == "tls_not_verified"
+
+
+LOG_INS = {
+    # template, and the mechanism and place of accounts that the driver is told
+    "mongodb": ("SCRAM-SHA-256", "admin"),
+    "openldap": ("PLAIN", "$external"),
+    "mutual_tls": ("MONGODB-X509", "$external"),
+}
+
+
+@pytest.mark.parametrize("name", LOG_INS)
+def test_the_driver_is_told_what_the_template_says(name: str, tmp_path: Path) -> None:
+    """Its options are looked at, since no server could be had."""
+    from fakes.certificates import Authority
+
+    from base_ops.core.config import fill_template
+    from base_ops.worker.connectors import open_connector
+
+    authority = Authority()
+    issued = authority.issue("client")
+    extra = {
+        "ca_certificate": authority.certificate,
+        "certificate": issued.certificate,
+        "private_key": issued.private_key,
+    }
+    info = ConnectionInfo("m", host="h.example", schema="d", login="me", password="secret-of-mine", extra=extra if name == "mutual_tls" else {})  # fmt: skip
+    template = fill_template({"template": name})
+    source = SourceSpec.model_validate({"id": "s", "connection": "m", "authentication": template, "mongo": {"collection": "c"}})  # fmt: skip
+    made: Any = open_connector(Site(source, tmp_path, info, env="prod"))
+    with made._client() as client:
+        assert client.options._options.get("tls") is True
+        used = client.options.pool_options._credentials
+        assert (used.mechanism, used.source) == LOG_INS[name]

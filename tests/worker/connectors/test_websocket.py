@@ -157,3 +157,49 @@ def test_encrypted(tmp_path: Path) -> None:
         with pytest.raises(ConfigError) as error:
             run(port, tmp_path, {"scheme": "https"})
     assert error.value.code == "bad_certificate"
+
+
+def test_a_key_in_the_query_is_sent(tmp_path: Path) -> None:
+    from base_ops.core.config import fill_template
+
+    heard: list[str] = []
+
+    def handler(socket: Any) -> None:
+        heard.append(socket.request.path)
+        socket.send('{"seq": 1}')
+
+    with peer(handler) as port:
+        connect(tmp_path, "vendor", host="127.0.0.1", port=port, password=TOKEN, extra={"scheme": "http"})
+        source = {
+            "id": "s",
+            "connection": "vendor",
+            "mode": "append",
+            "authentication": fill_template({"template": "api_key_query", "name": "key"}),
+            "websocket": {"path": "/feed", "params": {"v": "1"}, "idle_s": 5},
+        }
+        collected(tmp_path, source, StillClock())
+    assert heard == [f"/feed?v=1&key={TOKEN}"]
+
+
+def test_a_refused_token_is_renewed_once(tmp_path: Path) -> None:
+    from fakes.identity import CLIENT, SECRET, identity_provider
+
+    from base_ops.core.config import fill_template
+    from base_ops.worker.connections.tokens import forget_tokens
+
+    seen: list[str] = []
+
+    def gate(connection: Any, request: Any) -> Any:
+        seen.append(request.headers["Authorization"])
+        return connection.respond(HTTPStatus.UNAUTHORIZED, "no") if len(seen) == 1 else None
+
+    forget_tokens()
+    with identity_provider() as running, peer(sends(1), process_request=gate) as port:
+        connect(
+            tmp_path, "vendor", host="127.0.0.1", port=port, login=CLIENT, password=SECRET, extra={"scheme": "http"}
+        )
+        template = {"template": "oauth2_client_credentials", "token_url": f"{running.url}/token"}
+        source = {"id": "s", "connection": "vendor", "mode": "append", "authentication": fill_template(template), "websocket": {"path": "/", "idle_s": 5}}  # fmt: skip
+        collected(tmp_path, source, StillClock())
+        assert len(running.forms) == 2
+    assert len(set(seen)) == 2

@@ -16,6 +16,8 @@ from typing import Any
 import pyarrow as pa
 
 from base_ops.core.errors import BaseOpsError, ConfigError, Denied, Transient
+from base_ops.data_ingestion.options.connections import DatabaseTemplate
+from base_ops.worker.connectors.base import Site
 from base_ops.worker.connectors.databases.base import Column, Database, Session, table_parts
 from base_ops.worker.connectors.databases.dbapi import DbapiSession
 from base_ops.worker.connectors.databases.tls import tls_context
@@ -55,6 +57,7 @@ class Mysql(Database):
                 read_timeout=self.spec.statement_timeout_s + 30,  # the server's own limit comes first
                 autocommit=True,
                 local_infile=False,
+                **_of_template(self.site),
             )
         session = DbapiSession(opened, self.where, self._errors, lambda: opened.cursor(driver.cursors.SSCursor))
         try:
@@ -159,6 +162,11 @@ class Mysql(Database):
 
 
 DATABASE = Mysql
+
+
+def _of_template(site: Site) -> dict[str, Any]:
+    template = site.source.authentication
+    return {"max_allowed_packet": template.max_packet_bytes} if isinstance(template, DatabaseTemplate) else {}
 
 
 def _column(field: Any, as_text: bool) -> Column:

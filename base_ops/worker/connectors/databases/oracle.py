@@ -20,6 +20,7 @@ from base_ops.worker.connectors.databases.base import Column, Database, Session
 from base_ops.worker.connectors.databases.dbapi import DbapiSession
 from base_ops.worker.connectors.databases.tls import tls_context
 from base_ops.worker.connectors.extras import require
+from base_ops.worker.secrets import ConnectionInfo
 
 _PLAIN = {
     "DB_TYPE_VARCHAR": pa.string(),
@@ -74,6 +75,7 @@ class Oracle(Database):
                 ssl_context=context,
                 ssl_server_dn_match=True,
                 tcp_connect_timeout=30,
+                **_wallet(found),
             )
         opened.call_timeout = int(self.spec.statement_timeout_s * 1000) or 1
         session = DbapiSession(opened, self.where, self._errors)
@@ -148,3 +150,9 @@ class Oracle(Database):
 
 
 DATABASE = Oracle
+
+
+def _wallet(found: ConnectionInfo) -> dict[str, Any]:
+    """A folder with a wallet holds the certificates; with its password where it has one."""
+    folder = found.extra.get("wallet")
+    return {"wallet_location": folder, "wallet_password": found.extra.get("wallet_password")} if folder else {}

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from datetime import date, datetime
 from decimal import Decimal
 from itertools import pairwise
@@ -24,6 +24,7 @@ from base_ops.core.errors import BaseOpsError, ConfigError, Denied, Transient
 from base_ops.worker.connectors.databases.base import Column, Database, Session, cast, table_parts, unfit
 from base_ops.worker.connectors.databases.tls import tls_mode
 from base_ops.worker.connectors.extras import require
+from base_ops.worker.connectors.tls import pem_files, policy_of
 
 _PLAIN = {
     "bool": pa.bool_(),
@@ -62,29 +63,35 @@ class PostgresSession(Session):
 
     def __init__(self, database: Postgresql, snapshot: str | None = None) -> None:
         self.database, self.where = database, database.where
-        driver = require("adbc_driver_postgresql.dbapi", "postgres")
+        self._open = ExitStack()
+        manager, driver = require("adbc_driver_manager", "postgres"), require("adbc_driver_postgresql", "postgres")
         with self._errors():
-            self.connection = driver.connect(_conninfo(database), autocommit=False)
-            try:
-                self.cursor = self.connection.cursor()
-                self.cursor.adbc_statement.set_options(**{"adbc.postgresql.batch_size_hint_bytes": str(_BATCH_BYTES)})
-                for setting in _SETTINGS:
-                    self.cursor.execute(setting)
+            try:  # the driver's DB-API layer would import pyarrow.dataset and what else it may need
+                opened = self._open.enter_context(driver.connect(_conninfo(database)))
+                connection = self._open.enter_context(manager.AdbcConnection(opened))
+                connection.set_autocommit(False)
+                self.statement = self._open.enter_context(manager.AdbcStatement(connection))
+                self.statement.set_options(**{"adbc.postgresql.batch_size_hint_bytes": str(_BATCH_BYTES)})
                 timeout_ms = int(database.spec.statement_timeout_s * 1000) or 1
-                self.cursor.execute(f"SET LOCAL statement_timeout = {timeout_ms}")
+                for setting in (*_SETTINGS, f"SET LOCAL statement_timeout = {timeout_ms}"):
+                    self._run(setting)
                 if snapshot is not None:
-                    self.cursor.execute(f"SET TRANSACTION SNAPSHOT {_text(snapshot)}")
+                    self._run(f"SET TRANSACTION SNAPSHOT {_text(snapshot)}")
             except BaseException:
                 self.close()
                 raise
 
+    def _run(self, sql: str) -> None:
+        self.statement.set_sql_query(sql)
+        self.statement.execute_update()
+
     def arrow(self, sql: str) -> Iterator[pa.RecordBatch]:
         """Record batches as the driver makes them."""
         with self._errors():
-            self.cursor.execute(sql)
-            reader = self.cursor.fetch_record_batch()
-            yield pa.RecordBatch.from_pylist([], schema=reader.schema)
-            yield from reader
+            self.statement.set_sql_query(sql)
+            with pa.RecordBatchReader.from_stream(self.statement.execute_query()[0]) as reader:
+                yield pa.RecordBatch.from_pylist([], schema=reader.schema)
+                yield from reader
 
     def rows(self, sql: str) -> list[dict[str, Any]]:
         """The few rows of a look into the catalogue."""
@@ -101,9 +108,7 @@ class PostgresSession(Session):
 
     def close(self) -> None:
         with suppress(Exception):
-            self.cursor.close()
-        with suppress(Exception):
-            self.connection.close()
+            self._open.close()
 
     @contextmanager
     def _errors(self) -> Iterator[None]:
@@ -279,8 +284,11 @@ def _conninfo(database: Postgresql) -> str:
     for name in ("sslrootcert", "sslcert", "sslkey", "target_session_attrs", "channel_binding"):
         parts[name] = found.extra.get(name)
     if parts["sslmode"] == "verify-full":
-        parts["sslrootcert"] = parts["sslrootcert"] or "system"
-        parts["ssl_min_protocol_version"] = "TLSv1.2"
+        policy, pem = policy_of(database.site, able=("min_version", "revocation")), pem_files(database.site)
+        parts["sslrootcert"] = parts["sslrootcert"] or pem.authorities or "system"
+        parts["ssl_min_protocol_version"] = f"TLSv{policy.min_version}"
+        parts |= {"sslcrl": pem.crl, "sslpassword": pem.password}
+        parts |= {"sslcert": pem.certificate, "sslkey": pem.key} if pem.certificate else {}
     quoted = {k: str(v).replace("\\", "\\\\").replace("'", "\\'") for k, v in parts.items() if v}
     return " ".join(f"{name}='{value}'" for name, value in quoted.items())
 

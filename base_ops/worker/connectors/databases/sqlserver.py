@@ -21,6 +21,7 @@ from base_ops.worker.connectors.databases.base import Column, Database, Session
 from base_ops.worker.connectors.databases.dbapi import DbapiSession
 from base_ops.worker.connectors.databases.tls import checked_mode
 from base_ops.worker.connectors.extras import require
+from base_ops.worker.connectors.tls import pem_files, policy_of
 
 _TYPE = re.compile(r"([a-z0-9 ]+?)(?:\((\d+|max)(?:,(\d+))?\))?")
 _PLAIN = {
@@ -74,6 +75,8 @@ class SqlServer(Database):
     def open(self) -> DbapiSession:
         driver, found = require("pytds", "sqlserver"), self.connection
         safe = checked_mode(self.site, self.where, {"disable"}) != "disable"
+        policy_of(self.site)
+        authorities = found.extra.get("sslrootcert") or pem_files(self.site).authorities or _authorities()
         with self._errors():
             opened = driver.connect(
                 dsn=found.host,
@@ -81,7 +84,7 @@ class SqlServer(Database):
                 user=found.login,
                 password=found.password,
                 database=found.schema or None,
-                cafile=(found.extra.get("sslrootcert") or _authorities()) if safe else None,
+                cafile=authorities if safe else None,
                 validate_host=True,
                 timeout=self.spec.statement_timeout_s,
                 login_timeout=30,

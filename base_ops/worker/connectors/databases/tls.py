@@ -6,6 +6,7 @@ import ssl
 from typing import TYPE_CHECKING, Any
 
 from base_ops.core.errors import ConfigError
+from base_ops.worker.connectors import tls
 from base_ops.worker.connectors.base import Site
 
 if TYPE_CHECKING:
@@ -38,12 +39,14 @@ def checked_mode(site: Site, where: str, weaker: set[str]) -> str:
 
 
 def tls_context(site: Site, where: str) -> ssl.SSLContext | None:
-    """A context that checks chain and host name; None where a dev connection says sslmode: disable."""
+    """A context that checks chain and host name; None where a dev connection says sslmode: disable. Files `sslrootcert`
+    (authorities), `sslcert` and `sslkey` in extra count beside what it holds as PEM."""
     if checked_mode(site, where, {"disable"}) == "disable":
         return None
     extra: Any = site.connection.extra if site.connection else {}
-    context = ssl.create_default_context(cafile=extra.get("sslrootcert"))
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context = tls.tls_context(site)
+    if extra.get("sslrootcert"):
+        context.load_verify_locations(cafile=extra["sslrootcert"])
     if extra.get("sslcert"):
         context.load_cert_chain(extra["sslcert"], extra.get("sslkey"))
     return context

@@ -5,10 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from base_ops.core.errors import ConfigError
-from base_ops.worker.connections.credentials import credentials_of
-from base_ops.worker.connections.drivers import driver_options
+from base_ops.data_ingestion.options.connections import QueueTemplate
 from base_ops.worker.connectors.base import Site
-from base_ops.worker.connectors.tls import refuse_plain
+from base_ops.worker.connectors.tls import pem_files, policy_of, refuse_plain, verified
 
 _PEM = {
     "ca_certificate": "ssl.ca.pem",
@@ -24,8 +23,6 @@ def security(site: Site, where: str) -> dict[str, Any]:
         ConfigError: no connection; credentials in clear or unverified certificates outside env dev.
     """
     found = site.connection
-    if site.source.authentication is not None:
-        return driver_options(credentials_of(site))
     if found is None or not found.host:
         raise ConfigError(
             "Kafka needs a connection with its bootstrap servers as host",
@@ -34,11 +31,15 @@ def security(site: Site, where: str) -> dict[str, Any]:
             todo="set source.connection",
         )
     hosts = [h if ":" in h else f"{h}:{found.port or 9092}" for h in (p.strip() for p in found.host.split(",")) if h]
-    protocol = str(found.extra.get("security.protocol", "sasl_ssl" if found.login else "plaintext")).lower()
+    template = site.source.authentication
+    told = found.extra.get("security.protocol", "sasl_ssl" if found.login else "plaintext")
+    protocol = {"queue": "sasl_ssl", "certificate": "ssl"}.get(template.kind if template else "", str(told).lower())
     settings: dict[str, Any] = {"bootstrap.servers": ",".join(hosts), "security.protocol": protocol}
     if protocol.startswith("sasl"):
         settings |= {
-            "sasl.mechanism": str(found.extra.get("sasl.mechanism", "SCRAM-SHA-512")),
+            "sasl.mechanism": template.mechanism
+            if isinstance(template, QueueTemplate)
+            else str(found.extra.get("sasl.mechanism", "SCRAM-SHA-512")),
             "sasl.username": found.login,
             "sasl.password": found.password,
         }
@@ -48,13 +49,21 @@ def security(site: Site, where: str) -> dict[str, Any]:
     for name, key in _PEM.items():
         if pem := found.extra.get(name):
             settings[key] = str(pem)
-    if found.extra.get("verify") in (False, "false", "False"):
-        if site.env != "dev":
-            raise ConfigError(
-                "The brokers' certificates would not be verified",
-                code="unverified_tls",
-                where=f"connection {found.name}, extra.verify",
-                todo="put the brokers' authority into extra.ca_certificate",
-            )
+    if template is not None:
+        settings |= _of_policy(site)
+    if not verified(site):
         settings["enable.ssl.certificate.verification"] = False
     return settings
+
+
+def _of_policy(site: Site) -> dict[str, Any]:
+    policy, pem = policy_of(site, able=("ciphers", "revocation")), pem_files(site)
+    told = {
+        "ssl.cipher.suites": ":".join(policy.ciphers),
+        "ssl.certificate.location": pem.certificate,
+        "ssl.key.location": pem.key,
+        "ssl.key.password": pem.password,
+        "ssl.crl.location": pem.crl,
+        "ssl.endpoint.identification.algorithm": "https",
+    }
+    return {name: value for name, value in told.items() if value}
