@@ -198,7 +198,8 @@ class _Builder:
         if self.pipeline.model.setup:
             from base_ops.orchestration.sample import wrap_in_sample
 
-            wrap_in_sample(list(tasks.values()))
+            used = {str(source["connection"]) for source in self.pipeline.sources if source.get("connection")}
+            wrap_in_sample(list(tasks.values()), used)
 
     def _task(self, name: str, model: TaskModel) -> Any:
         arguments = self._arguments(name, model)

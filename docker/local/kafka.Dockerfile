@@ -1,0 +1,11 @@
+# Stands in for the official Kafka image where no registry answers: the same program from Maven, behind the same variables.
+ARG BASE_IMAGE
+FROM ${BASE_IMAGE}
+RUN apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends openjdk-17-jre-headless >/dev/null \
+ && rm -rf /var/lib/apt/lists/* && mkdir -p /opt/kafka/bin /var/lib/kafka/data && chown 1000:1000 /var/lib/kafka/data
+COPY jars /opt/kafka/libs
+COPY docker/local/kafka.sh /usr/local/bin/start-kafka
+RUN printf '#!/bin/sh\nexec java -Xmx128m -XX:TieredStopAtLevel=1 -cp "/opt/kafka/libs/*" org.apache.kafka.tools.TopicCommand "$@"\n' >/opt/kafka/bin/kafka-topics.sh \
+ && chmod +x /opt/kafka/bin/kafka-topics.sh
+USER 1000:1000
+CMD ["bash", "/usr/local/bin/start-kafka"]
