@@ -1,6 +1,7 @@
 """Before Airflow starts: its settings are right, its database and the lake can be reached, and what they need is there.
 
-Airflow's tables, the schema of the state database, the lake's bucket, a pool that counts waiting pods. Repeatable. What is wrong is said in one line.
+Airflow's tables, the schema of the state database, the lake's bucket, a pool that counts waiting pods. Repeatable.
+What is wrong is said in one line.
 """
 
 import os

@@ -59,7 +59,7 @@ def _refuse_what_pods_cannot_see(connections: list[str]) -> None:
 
     if _ONE_MACHINE in connections:
         error = ConfigError(
-            "The sample market has no address with TLS that pods can see, so this pipeline's sample runs on one machine",
+            "The sample market has no address with TLS that pods can see: this pipeline's sample runs on one machine",
             code="sample_on_one_machine",
             where=f"the connection {_ONE_MACHINE!r}",
             todo="give the pipeline a source of yours and remove `setup: sample_market`; or set BASE_RUNNER=local",

@@ -36,7 +36,7 @@ COLLECT = {
     "steps": [
         {
             "agent": "data_ingestion.collector",
-            "action": "collect_data",
+            "action": "collect_data_from_source",
             "spec": {
                 "source": {
                     "id": "desk_trades",
@@ -95,7 +95,8 @@ def services(override: str, profile: str = "") -> set[str]:
 def check_mlflow(url: str) -> None:
     """From here, and from a container by its name, which MLflow must know."""
     call(f"{url}/api/2.0/mlflow/registered-models/create", {"name": "base-data-ingestion-probe"})
-    inside = "import urllib.request as u; print(u.urlopen('http://mlflow:5000/api/2.0/mlflow/registered-models/get?name=base-data-ingestion-probe', timeout=30).status)"
+    asked = "http://mlflow:5000/api/2.0/mlflow/registered-models/get?name=base-data-ingestion-probe"
+    inside = f"import urllib.request as u; print(u.urlopen('{asked}', timeout=30).status)"
     expect(scheduler("python", "-c", inside) == "200", "MLflow does not answer to its name")
     told = scheduler("printenv", "BASE_MLFLOW_TRACKING_URI")
     expect(told == "http://mlflow:5000", f"Airflow is told of MLflow at {told!r}")

@@ -467,6 +467,8 @@ def test_the_sample_with_tls_is_refused_where_jobs_are_pods(
     with pytest.raises(AirflowFailException, match="runs on one machine.*BASE_RUNNER=local"):
         start_sample(["sample_secure"])
     shipped = Path(__file__).parent.parent.parent / "dags" / "pipelines"
-    result = build_dags(shipped)
-    started = result.dags["base_secure_api_ingestion_workflow"].get_task("start_sample")
+    found: dict[str, Any] = {}
+    build_dags(shipped, found)
+    (secure,) = (dag for dag in found.values() if dag.dag_id == "base_secure_api_ingestion_workflow")
+    started = secure.get_task("start_sample")
     assert started.op_args == (["sample_secure"],)
