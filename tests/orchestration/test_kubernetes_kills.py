@@ -243,3 +243,18 @@ def test_killed(stage: Stage, mode: str, who: str, when: str) -> None:
         assert tries == 2 and len(stage.cluster.past) == 1
     if when == "after the result" and who != "process":
         assert len(stage.cluster.past) == 1
+
+
+@pytest.mark.slow
+def test_a_large_request_is_read_from_the_lake(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    from base_ops.orchestration.kubernetes import operator
+
+    monkeypatch.setattr(operator, "MAX_INLINE_REQUEST", 0)
+    stage.reset()
+    stage.cluster.default = Plan()
+    value = stage.task("plain").run()
+    (pod,) = stage.cluster.past
+    (container,) = pod.body["spec"]["containers"]
+    assert container["args"] == ["--request", value["result_uri"].replace("result.json", "request.json")]
+    assert "AGENT_REQUEST" not in {entry["name"] for entry in container["env"]}
+    assert stage.published() == stage.reference

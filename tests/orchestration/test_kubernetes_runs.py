@@ -260,6 +260,24 @@ def test_a_pod_that_cannot_be_deleted_does_not_undo_a_success(cluster: Cluster, 
     assert task(converter).run()["status"] == "ok"
 
 
+def test_an_api_that_stays_away_ends_the_wait_and_not_the_pod(
+    cluster: Cluster, converter: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from base_ops.orchestration.kubernetes import trigger
+
+    monkeypatch.setattr(trigger, "API_AWAY_S", 0.3)
+    hold = threading.Event()
+    cluster.default = job(hold=hold)
+    cluster.faults = [Fault("GET .*/pods/[^/]+$", 503, times=60)]
+    mine = task(converter, "deferrable", schedule_timeout_seconds=5)
+    assert fails(mine)[::2] == ("ClusterUnavailable", True)
+    assert cluster.faults[0].times > 0, "the trigger waited for longer"
+    cluster.faults.clear()
+    hold.set()
+    mine.try_number = 2
+    assert mine.run()["status"] == "ok" and len(cluster.past) == 1
+
+
 # -- metrics
 
 
