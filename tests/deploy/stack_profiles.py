@@ -58,7 +58,7 @@ COLLECT = {
 
 def main() -> None:
     check_rendering()
-    ENVIRONMENT.update(PROFILES="ml streaming", STATSD_ON="True")
+    ENVIRONMENT.update(PROFILES="ml streaming", STATSD_ON="True", COMPOSE_PROJECT_NAME="base-ops-profiles-test")
     try:
         say("up")
         stack.stack("up", check=True)
