@@ -65,13 +65,14 @@ def test_a_job_ends_well_and_leaves_nothing(cluster: Cluster, converter: Any, mo
         ("denied", "JobDenied", False),
         ("transient", "JobTransient", True),
         ("bug", "JobBug", True),
+        ("other attempt", "JobTransient", True),
         ("exit 0", "JobTransient", True),
         ("exit 30", "JobConfigError", False),
         ("exit 1", "JobBug", True),
     ],
 )
 def test_outcomes(cluster: Cluster, converter: Any, how: str, error: str, retried: bool, mode: str) -> None:
-    """The last three leave no Result: exit code 0 alone is never a success."""
+    """The last three leave no Result, the one before another's: exit code 0 alone is never a success."""
     cluster.default = job(how)
     found = fails(task(converter, mode))
     assert (found[0], found[2]) == (error, retried)
