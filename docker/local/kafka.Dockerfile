@@ -3,10 +3,8 @@ ARG BASE_IMAGE
 FROM ${BASE_IMAGE}
 RUN mkdir -p /usr/share/man/man1 && apt-get update -qq \
  && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends default-jre-headless >/dev/null \
- && rm -rf /var/lib/apt/lists/* && mkdir -p /opt/kafka/bin /var/lib/kafka/data && chown 1000:1000 /var/lib/kafka/data
+ && rm -rf /var/lib/apt/lists/* && mkdir -p /var/lib/kafka/data && chown 1000:1000 /var/lib/kafka/data
 COPY jars /opt/kafka/libs
 COPY docker/local/kafka.sh /usr/local/bin/start-kafka
-RUN printf '#!/bin/sh\nexec java -Xmx128m -XX:TieredStopAtLevel=1 -cp "/opt/kafka/libs/*" org.apache.kafka.tools.TopicCommand "$@"\n' >/opt/kafka/bin/kafka-topics.sh \
- && chmod +x /opt/kafka/bin/kafka-topics.sh
 USER 1000:1000
 CMD ["bash", "/usr/local/bin/start-kafka"]

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
 import sys
 import urllib.parse
 import urllib.request
@@ -78,6 +79,7 @@ def main() -> None:
 
 def check_rendering() -> None:
     """Every profile of the compose file renders, with and without the local images, and has its services."""
+    subprocess.run([sys.executable, "docker/make_env.py"], cwd=ROOT, check=True)
     override = ENVIRONMENT.get("OVERRIDE", "")
     default = services(override)
     for profile, more in PROFILES.items():
