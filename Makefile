@@ -7,9 +7,11 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 # Where Python is told to write no bytecode as it goes, every process would compile all it imports: written once then.
 BYTECODE := $(if $(PYTHONDONTWRITEBYTECODE),--compile-bytecode)
+# What the worker's image can do beyond files: `make requirements WORKER_EXTRAS="s3 gs"` for another choice.
+WORKER_EXTRAS := s3 postgres mysql oracle sqlserver redis kafka rabbitmq activemq websocket sse sftp auth
 UV = $(or $(shell command -v uv),$(wildcard .venv-uv/bin/uv),$(PYTHON) -m uv)
 
-.PHONY: uv images up down logs stack-test manifests help setup demo test lint format bench calendars chaos ui requirements clean
+.PHONY: uv images up down logs stack-test profiles-test manifests help setup demo test lint format bench calendars chaos ui requirements clean
 
 help: ## show this list
 	@grep -hE '^[a-z0-9%-]+:.*?## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -50,7 +52,7 @@ ui: setup ## Airflow with the DAGs loaded; Ctrl-C stops everything
 
 requirements: uv ## compile the hashed requirement files from pyproject.toml
 	@$(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --all-extras --group dev pyproject.toml requirements/build.in -o requirements/dev.txt
-	@$(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --extra worker --extra s3 --extra postgres pyproject.toml -o requirements/worker.txt
+	@$(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --extra worker $(WORKER_EXTRAS:%=--extra %) pyproject.toml -o requirements/worker.txt
 	@$(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --extra airflow --extra s3 --extra postgres pyproject.toml docker/airflow.in -o requirements/airflow.txt
 	@$(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header docker/build.in -o docker/build.txt
 	@$(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header docker/mlflow.in -o docker/mlflow.txt
@@ -73,6 +75,9 @@ logs: ## follow the dev stack's logs
 
 stack-test: ## the dev stack for real, on images made here; starts a Docker engine if none runs
 	@docker/stack_test.sh
+
+profiles-test: ## the dev stack's profiles ml, streaming and observability for real, on images made here
+	@docker/stack_test.sh profiles
 
 section-10-%: setup ## what shows point % of the platform's "done means" (tests/deploy/section_10.yaml)
 	@$(BIN)/python tests/deploy/section_10.py $*

@@ -27,9 +27,13 @@ if ! kubectl --namespace base-data-security get secret base-conn-masking-key >/d
   cd "$(mktemp -d)"
   printf '{"conn_type": "http", "host": "sample.airflow", "port": 8080, "password": "%s", "extra": {"scheme": "http"}}' \
     "$(random)" >sample_api.json
+  printf '{"conn_type": "http", "host": "sample.airflow", "port": 8080, "login": "base-ops", "password": "%s", "extra": {"scheme": "http", "token_url": "http://sample.airflow:8080/oauth/token"}}' \
+    "$(random)" >sample_v2.json
   printf '{"conn_type": "generic", "password": "%s"}' "$(random)" >masking_key.json
-  secret airflow base-conn-sample-api --from-file=sample_api.json
-  secret base-data-ingestion base-conn-sample-api --from-file=sample_api.json
+  for space in airflow base-data-ingestion; do
+    secret $space base-conn-sample-api --from-file=sample_api.json
+    secret $space base-conn-sample-v2 --from-file=sample_v2.json
+  done
   secret base-data-security base-conn-masking-key --from-file=masking_key.json
 fi
 sed "s#base-ops-worker:.*#base-ops-worker:$TAG#" /helm-values/local/sample.yaml | kubectl apply --filename -

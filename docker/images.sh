@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Builds the images with plain `docker build`: worker, airflow and, of both, dev. Prints their sizes.
 #
+#   PROFILES     of the dev stack; with `ml` MLflow's image too
 #   BASE_IMAGE   a Debian-like image with Python >= 3.11 and its venv module
 #   TAG          default: the version of base_ops
 #   BUILD_FLAGS  more arguments of docker build, e.g. --network=host or --no-cache
@@ -33,3 +34,4 @@ build() { # name, more arguments
 build worker --build-arg "BASE_IMAGE=$BASE_IMAGE" --build-arg "SOURCE_DATE_EPOCH=$EPOCH"
 build airflow --build-arg "BASE_IMAGE=$BASE_IMAGE" --build-arg "SOURCE_DATE_EPOCH=$EPOCH"
 build dev --build-arg "AIRFLOW_IMAGE=base-ops-airflow:$TAG" --build-arg "WORKER_IMAGE=base-ops-worker:$TAG"
+case " ${PROFILES:-} " in *" ml "*) build mlflow --build-arg "BASE_IMAGE=$BASE_IMAGE" ;; esac

@@ -1,6 +1,7 @@
 """Before Airflow starts: its settings are right, its database and the lake can be reached, and what they need is there.
 
-Airflow's tables, the schema of the state database, the lake's bucket. Repeatable. What is wrong is said in one line.
+Airflow's tables, the schema of the state database, the lake's bucket, a pool that counts waiting pods. Repeatable.
+What is wrong is said in one line.
 """
 
 import os
@@ -18,6 +19,7 @@ def main() -> None:
     settings = load_settings()
     _schema(os.environ["AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"].replace("postgresql+psycopg://", "postgresql://"))
     subprocess.run([sys.executable, "-m", "airflow", "db", "migrate"], check=True)
+    _count_deferred()
     if settings.lake.startswith("s3://"):
         _bucket(settings.lake.removeprefix("s3://").split("/")[0])
 
@@ -35,6 +37,15 @@ def _schema(url: str) -> None:
             found=str(error).splitlines()[0],
             todo="see that it runs, and correct AIRFLOW__DATABASE__SQL_ALCHEMY_CONN",
         ) from None
+
+
+def _count_deferred() -> None:
+    """A deferred task has a pod that runs: the default pool counts it, so that no more start than there is room for."""
+    from airflow.models.pool import Pool
+    from airflow.utils.session import create_session
+
+    with create_session() as session:
+        session.query(Pool).filter(Pool.pool == Pool.DEFAULT_POOL_NAME).update({"include_deferred": True})
 
 
 def _bucket(bucket: str) -> None:

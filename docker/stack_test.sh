@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
 # `make stack-test`: builds the images on a base made here, looks at them (tests/deploy/images.py) and brings the stack
-# up with them (stack.py). Needs root on a Debian machine; what is missing is installed; a Docker engine of its own is
+# up with them (stack.py). `make profiles-test` (stack_test.sh profiles): its profiles instead (stack_profiles.py). Needs root on a Debian machine; what is missing is installed; a Docker engine of its own is
 # started where none answers, and ended. Nothing waits for ever: after STACK_TEST_S seconds (2400) all is ended.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 if [ -z "${STACK_TEST_UNTIL:-}" ]; then
-  STACK_TEST_UNTIL=set exec timeout --kill-after=60 "${STACK_TEST_S:-2400}" "$0"
+  STACK_TEST_UNTIL=set exec timeout --kill-after=60 "${STACK_TEST_S:-2400}" "$0" "$@"
 fi
 need() { # command, packages
   command -v "$1" >/dev/null && return
@@ -37,5 +37,14 @@ docker/local/base.sh "$base"
 export BASE_IMAGE=$base BUILD_FLAGS="--network=host" TAG=stack-test OVERRIDE=docker/compose.local.yaml
 docker/images.sh
 docker/local/third-party.sh "$base"
-python3 tests/deploy/images.py "$TAG"
-SCHEDULES=False python3 tests/deploy/stack.py
+export SCHEDULES=False
+if [ "${1:-}" = profiles ]; then
+  need mvn maven default-jre-headless
+  need go golang-go
+  docker/local/third-party.sh "$base" kafka prometheus mlflow
+  python3 tests/deploy/stack_profiles.py
+else
+  python3 tests/deploy/stack_profiles.py --render
+  python3 tests/deploy/images.py "$TAG"
+  python3 tests/deploy/stack.py
+fi

@@ -201,7 +201,8 @@ class _Builder:
         if self.pipeline.model.setup:
             from base_ops.orchestration.sample import wrap_in_sample
 
-            wrap_in_sample(list(tasks.values()))
+            used = {str(source["connection"]) for source in self.pipeline.sources if source.get("connection")}
+            wrap_in_sample(list(tasks.values()), used)
 
     def _complete(self, tasks: Mapping[str, Any]) -> Any:
         from airflow.providers.standard.operators.python import PythonOperator

@@ -4,7 +4,8 @@
 
 As real ones do, it asks a client to slow down once: the fourth request for quotes gets 429 with `Retry-After: 1`.
 It runs by itself (`python -m base_ops.sample <home>`), and ends when nobody asked for 15 minutes; or in the foreground,
-for pods to ask (`python -m base_ops.sample --listen 0.0.0.0:8080 --connection sample_api.json`).
+for pods to ask (`python -m base_ops.sample --listen 0.0.0.0:8080 --connection sample_api.json`, `--connection` as often
+as there are connections).
 
     POST /oauth/token   client credentials for an access token; GET /oauth/keys: what checks its signature
     GET /v2/quotes      the same quotes for such a token, on a bad day: see faults.py
@@ -52,11 +53,12 @@ class Api(ThreadingHTTPServer):
         address: tuple[str, int] = (HOST, 0),
         token: str = "",
         faults: Faults | None = None,
+        issuer: Issuer | None = None,
     ) -> None:
         super().__init__(address, Handler)
         self.folder = folder
         self.token = token or secrets.token_urlsafe(24)
-        self.issuer = Issuer()
+        self.issuer = issuer or Issuer()
         self.faults = faults or Faults()
         self.asked = 0
         self.last_asked = time.monotonic()
@@ -221,12 +223,19 @@ def write_private(path: Path, value: object) -> None:
     fresh.replace(path)
 
 
-def listen(address: str, connection: Path) -> None:
-    """Serve in the foreground, with the token of the very connection that the jobs have, until ended."""
+def listen(address: str, connections: list[Path]) -> None:
+    """Serve in the foreground until ended, to whoever has the very connections that the jobs have.
+
+    Args:
+        connections: sample_api.json with the token of the first API, sample_v2.json with the login of the second.
+    """
     host, _, port = address.rpartition(":")
-    token = json.loads(connection.read_text())["password"]
+    known = {file.stem: json.loads(file.read_text()) for file in connections}
+    token = known.get("sample_api", {}).get("password", "")
+    second = known.get("sample_v2")
+    issuer = Issuer(second["login"], second["password"]) if second else Issuer()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
-    Api(connection.parent, (host, int(port)), token).serve_forever()
+    Api(connections[0].parent, (host, int(port)), token, issuer=issuer).serve_forever()
 
 
 def main(home: Path) -> None:

@@ -65,6 +65,13 @@ def test_production_has_two_of_what_must_not_stop() -> None:
 
 
 @pytest.mark.parametrize("environment", ["local", "staging", "prod"])
+def test_tasks_that_wait_for_pods_take_no_memory_of_the_scheduler(environment: str) -> None:
+    values = merged(AIRFLOW[0], HELM / "airflow" / f"{environment}.yaml")
+    assert values["config"]["operators"]["default_deferrable"] == "True"
+    assert values["config"]["core"]["parallelism"] <= 32
+
+
+@pytest.mark.parametrize("environment", ["local", "staging", "prod"])
 def test_settings_of_each_environment_are_settings(environment: str) -> None:
     from base_ops.core.settings import load_settings
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -111,16 +113,29 @@ class Task:
                 waiting = deferred
 
 
-def execute(task: Task) -> Any:
-    """What Airflow calls first."""
+def execute(task: Task, fatal: str = "") -> Any:
+    """What Airflow calls first; `fatal` as in `resume`."""
     operator = task.operator()
+    if fatal:
+        die_in(operator, fatal)
     return operator.execute(task.context(operator))
 
 
-def resume(task: Task, event: dict[str, Any]) -> Any:
-    """What Airflow calls when a trigger has fired."""
+def resume(task: Task, event: dict[str, Any], fatal: str = "") -> Any:
+    """What Airflow calls when a trigger has fired.
+
+    Args:
+        fatal: the operator's method in which this process is killed; empty: in none.
+    """
     operator = task.operator()
+    if fatal:
+        die_in(operator, fatal)
     return operator.resume_execution("trigger_reentry", {"event": event}, task.context(operator))
+
+
+def die_in(operator: Any, method: str) -> None:
+    """The process that calls this method of the operator is killed in its place, as the kernel or a node would."""
+    setattr(operator, method, lambda *_: os.kill(os.getpid(), signal.SIGKILL))
 
 
 def trigger(path: str, arguments: dict[str, Any]) -> dict[str, Any]:

@@ -44,7 +44,7 @@ def main() -> int:
     counts = {"rows_in": 5, "rows_out": 5}
     result = {
         "status": status,
-        "identity": request["identity"],
+        "identity": {**request["identity"], **({"attempt": "another"} if how == "other attempt" else {})},
         "steps": [{"agent": s["agent"], "action": s["action"], "counts": counts} for s in request["steps"]],
         "error": ERRORS.get(how, {"code": "told", "what": "As it was told"}) if red else None,
         "peak_memory_bytes": 3000 << 20,

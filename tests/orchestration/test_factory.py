@@ -451,3 +451,24 @@ def test_the_sample_server_lives_around_the_tasks(
     assert url.startswith("http://127.0.0.1:")
     with pytest.raises(OSError):
         urllib.request.urlopen(url, timeout=2)
+
+
+def test_the_sample_with_tls_is_refused_where_jobs_are_pods(
+    airflow_db: Path, base_home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from airflow.sdk.exceptions import AirflowFailException
+
+    from base_ops.orchestration.factory import build_dags
+    from base_ops.orchestration.sample import start_sample
+
+    monkeypatch.setenv("BASE_RUNNER", "kubernetes")
+    monkeypatch.setenv("BASE_LAKE_URL", str(base_home / "lake"))
+    assert Path(start_sample(["sample_api", "sample_v2"])["folder"], "bulk", "AAPL.zip").exists()
+    with pytest.raises(AirflowFailException, match="runs on one machine.*BASE_RUNNER=local"):
+        start_sample(["sample_secure"])
+    shipped = Path(__file__).parent.parent.parent / "dags" / "pipelines"
+    found: dict[str, Any] = {}
+    build_dags(shipped, found)
+    (secure,) = (dag for dag in found.values() if dag.dag_id == "base_secure_api_ingestion_workflow")
+    started = secure.get_task("start_sample")
+    assert started.op_args == (["sample_secure"],)

@@ -1,4 +1,4 @@
-"""Killed at every moment: the task's process, its pod, both, the triggerer; with the real worker on an S3 lake.
+"""Killed at every moment, plain and deferrable: the task's process, its pod, both, the triggerer; real worker, S3 lake.
 
 Never a success without a manifest, never two live pods, and in the end the very bytes of an undisturbed run.
 """
@@ -136,6 +136,22 @@ class Disturbance:
             process.kill()
         if self.who in ("pod", "both"):
             cluster.strike(cluster.the_pod(), "vanish" if self.when == "before start" else "kill")
+        self.go_on()
+
+    def fatal(self, task: Task) -> str:
+        """The method in which the process of a deferrable task is killed; empty: in none.
+
+        It lives for moments only: before the pod has started, as it hands over to the triggerer; while the pod runs, as
+        it has come for the logs and hands over again; after the Result, as it is about to clear the pod away.
+        """
+        if self.who != "process" or not task.options["deferrable"] or self.done:
+            return ""
+        return "_clear_away" if self.when == "after the result" else "_defer"
+
+    def is_due(self) -> bool:
+        return self.when in ("before start", "after the result") or (self.pauses / "reached").exists()
+
+    def go_on(self) -> None:
         (self.pauses / "go").touch()
         self.hold.set()
 
@@ -153,6 +169,8 @@ def drive(stage: Stage, mode: str, who: str, when: str) -> int:
     assert command is not None
     command += ["--request", "env:AGENT_REQUEST"]
     task = stage.task(mode)
+    if who == "process" and mode == "deferrable":
+        task.options["logging_interval"] = 0.1
     for number in range(1, 5):
         task.try_number = number
         outcome = one_try(task, disturbance, pauses)
@@ -164,7 +182,11 @@ def drive(stage: Stage, mode: str, who: str, when: str) -> int:
 
 
 def one_try(task: Task, disturbance: Disturbance, folder: Path) -> dict[str, Any]:
-    process = TaskProcess(folder, kubernetes_tasks.execute, task)
+    fatal = disturbance.fatal(task)
+    if fatal == "_clear_away":
+        disturbance.go_on()
+    early = disturbance.when == "before start"
+    process = TaskProcess(folder, kubernetes_tasks.execute, task, fatal if early else "")
     if not task.options["deferrable"]:
         disturbance.strike(process)
     outcome = process.end()
@@ -173,9 +195,15 @@ def one_try(task: Task, disturbance: Disturbance, folder: Path) -> dict[str, Any
         event: dict[str, Any] = {}
         while not event:  # a triggerer that dies is followed by another
             triggerer = TaskProcess(folder, kubernetes_tasks.trigger, path, arguments)
-            disturbance.strike(triggerer)
+            if not fatal:
+                disturbance.strike(triggerer)
             event = triggerer.end()
-        outcome = TaskProcess(folder, kubernetes_tasks.resume, task, event["value"]).end()
+        here = fatal if disturbance.is_due() else ""
+        outcome = TaskProcess(folder, kubernetes_tasks.resume, task, event["value"], here).end()
+    if fatal:
+        assert outcome == {}, "the process was to be killed"
+        disturbance.done = True
+        disturbance.go_on()
     return outcome
 
 
@@ -191,6 +219,7 @@ def check_success(stage: Stage, value: dict[str, Any]) -> None:
     assert not any(pod.alive for pod in stage.cluster.past)
 
 
+WHOS = ("process", "pod", "both", "triggerer")
 CASES = [
     pytest.param(
         mode,
@@ -198,7 +227,7 @@ CASES = [
         when,
         marks=() if (who, when) in {("both", "after the data"), ("triggerer", "running")} else pytest.mark.slow,
     )
-    for mode, whos in {"plain": ("process", "pod", "both"), "deferrable": ("pod", "triggerer", "both")}.items()
+    for mode, whos in {"plain": WHOS[:3], "deferrable": WHOS}.items()
     for who in whos
     for when in MOMENTS
 ]
@@ -214,3 +243,18 @@ def test_killed(stage: Stage, mode: str, who: str, when: str) -> None:
         assert tries == 2 and len(stage.cluster.past) == 1
     if when == "after the result" and who != "process":
         assert len(stage.cluster.past) == 1
+
+
+@pytest.mark.slow
+def test_a_large_request_is_read_from_the_lake(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    from base_ops.orchestration.kubernetes import operator
+
+    monkeypatch.setattr(operator, "MAX_INLINE_REQUEST", 0)
+    stage.reset()
+    stage.cluster.default = Plan()
+    value = stage.task("plain").run()
+    (pod,) = stage.cluster.past
+    (container,) = pod.body["spec"]["containers"]
+    assert container["args"] == ["--request", value["result_uri"].replace("result.json", "request.json")]
+    assert "AGENT_REQUEST" not in {entry["name"] for entry in container["env"]}
+    assert stage.published() == stage.reference

@@ -65,13 +65,14 @@ def test_a_job_ends_well_and_leaves_nothing(cluster: Cluster, converter: Any, mo
         ("denied", "JobDenied", False),
         ("transient", "JobTransient", True),
         ("bug", "JobBug", True),
+        ("other attempt", "JobTransient", True),
         ("exit 0", "JobTransient", True),
         ("exit 30", "JobConfigError", False),
         ("exit 1", "JobBug", True),
     ],
 )
 def test_outcomes(cluster: Cluster, converter: Any, how: str, error: str, retried: bool, mode: str) -> None:
-    """The last three leave no Result: exit code 0 alone is never a success."""
+    """The last three leave no Result, the one before another's: exit code 0 alone is never a success."""
     cluster.default = job(how)
     found = fails(task(converter, mode))
     assert (found[0], found[2]) == (error, retried)
@@ -258,6 +259,24 @@ def test_what_the_api_refuses(
 def test_a_pod_that_cannot_be_deleted_does_not_undo_a_success(cluster: Cluster, converter: Any) -> None:
     cluster.faults = [Fault("DELETE ", 500, times=99)]
     assert task(converter).run()["status"] == "ok"
+
+
+def test_an_api_that_stays_away_ends_the_wait_and_not_the_pod(
+    cluster: Cluster, converter: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from base_ops.orchestration.kubernetes import trigger
+
+    monkeypatch.setattr(trigger, "API_AWAY_S", 0.3)
+    hold = threading.Event()
+    cluster.default = job(hold=hold)
+    cluster.faults = [Fault("GET .*/pods/[^/]+$", 503, times=60)]
+    mine = task(converter, "deferrable", schedule_timeout_seconds=5)
+    assert fails(mine)[::2] == ("ClusterUnavailable", True)
+    assert cluster.faults[0].times > 0, "the trigger waited for longer"
+    cluster.faults.clear()
+    hold.set()
+    mine.try_number = 2
+    assert mine.run()["status"] == "ok" and len(cluster.past) == 1
 
 
 # -- metrics

@@ -84,6 +84,7 @@ def sweep_pods_dag(kubernetes_conn_id: str = "kubernetes_default", namespaces: S
         schedule="*/15 * * * *",
         start_date=datetime(2024, 1, 1, tzinfo=UTC),
         catchup=False,
+        is_paused_upon_creation=False,  # nobody would miss it before the cluster is full
         max_active_runs=1,
         tags={"base-layer", "upkeep"},
         default_args={"owner": "base-platform"},
