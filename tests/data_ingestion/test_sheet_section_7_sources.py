@@ -1,7 +1,7 @@
 """The checks of the module's sheet, section 7, that concern sources, connections and retries, under their numbers.
 
 Beside these: 7.4 in tests/worker/connections/test_tokens.py and, as two tasks of one DAG,
-tests/e2e/test_missing_sources.py, 7.7 in tests/worker/test_breaker.py and test_fetch_retry.py,
+tests/e2e/test_sources_that_fail.py, 7.7 in tests/worker/test_breaker.py and test_fetch_retry.py,
 7.10 (tokens) in test_tokens.py, 7.13 in tests/orchestration/test_timetables.py and test_schedules.py.
 """
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
+from uuid import uuid4
 
 _API = "/api/2.0/mlflow/"
 _FILES = "/api/2.0/mlflow-artifacts/artifacts/"
@@ -27,11 +28,17 @@ class FakeMlflow:
     """Sources of each model's versions, from version 1 on."""
     aliases: dict[tuple[str, str], str] = field(default_factory=dict)
     metrics: dict[str, float] = field(default_factory=dict)
+    run_id: str = field(default_factory=lambda: uuid4().hex)
+    """Its only run; mlflow remembers in a process where each run's files are."""
+
+    @property
+    def folder(self) -> str:
+        return f"0/{self.run_id}/artifacts"
 
     def champion(self, name: str, data: bytes) -> None:
         """Put a champion there."""
-        self.versions.setdefault(name, []).append("mlflow-artifacts:/0/r/artifacts")
-        self.files["0/r/artifacts/model.json"] = data
+        self.versions.setdefault(name, []).append(f"mlflow-artifacts:/{self.folder}")
+        self.files[f"{self.folder}/model.json"] = data
         self.aliases[name, "champion"] = str(len(self.versions[name]))
 
     def answer(self, what: str, ask: dict[str, Any]) -> dict[str, Any] | None:
@@ -49,9 +56,9 @@ class FakeMlflow:
             return {"experiment_id": "0"}
         if what in ("runs/create", "runs/update", "runs/get"):
             info = {
-                "run_id": "r",
+                "run_id": self.run_id,
                 "experiment_id": "0",
-                "artifact_uri": "mlflow-artifacts:/0/r/artifacts",
+                "artifact_uri": f"mlflow-artifacts:/{self.folder}",
                 "status": "RUNNING",
             }
             return {"run": {"info": info, "data": {}}, "run_info": info}
