@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import os
+import runpy
 import subprocess
 import sys
 import time
@@ -62,6 +63,23 @@ def test_10_airflow_does_not_start_on_what_is_wrong(
     assert done.returncode == code
     assert done.stderr.startswith(says) and done.stderr.count("\n") == 1
     assert "hidden" not in done.stderr
+
+
+def test_the_first_step_makes_pools_and_leaves_those_alone_that_somebody_sized(airflow_db: Path) -> None:
+    from airflow.models.pool import Pool
+    from airflow.utils.session import create_session
+
+    init = runpy.run_path(str(ROOT / "docker" / "init.py"))
+    init["make_pools"]("prod")
+    with create_session() as session:
+        session.query(Pool).filter(Pool.pool == "base_low").update({"slots": 7})
+    init["make_pools"]("dev")
+    with create_session() as session:
+        found = {pool.pool: (pool.slots, pool.include_deferred) for pool in session.query(Pool)}
+        session.query(Pool).filter(Pool.pool != Pool.DEFAULT_POOL_NAME).delete()
+    assert (found["base_high"], found["base_normal"], found["base_low"]) == ((200, True), (500, True), (7, True))
+    assert found["data_ingestion"] == (20, True) and found[Pool.DEFAULT_POOL_NAME][1]
+    assert len(found) == 1 + 3 + 14
 
 
 @pytest.mark.slow
