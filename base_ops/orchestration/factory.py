@@ -18,7 +18,17 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from airflow.sdk import DAG, Asset, AssetAll, AssetAny, AssetOrTimeSchedule, Param, TaskGroup, get_parsing_context
+from airflow.sdk import (
+    DAG,
+    Asset,
+    AssetAll,
+    AssetAny,
+    AssetOrTimeSchedule,
+    Param,
+    TaskGroup,
+    TriggerRule,
+    get_parsing_context,
+)
 
 from base_ops.core.errors import BaseOpsError, ConfigError
 from base_ops.core.ids import AgentId
@@ -175,6 +185,9 @@ def dataset_asset(name: str) -> Asset:
     return Asset(name=name, uri=f"base://{name}")
 
 
+_AFTER_FAILURES = (TriggerRule.ONE_FAILED, TriggerRule.ALL_FAILED)
+
+
 class _Builder:
     """Builds the tasks of one pipeline inside its DAG."""
 
@@ -256,7 +269,8 @@ class _Builder:
     def _arguments(self, name: str, model: TaskModel) -> dict[str, Any]:
         arguments: dict[str, Any] = {
             "task_id": name,
-            "inputs_from": list(model.after),
+            # one that runs because others failed finds no Results of theirs to build on
+            "inputs_from": [] if model.trigger_rule in _AFTER_FAILURES else list(model.after),
             "sensitive_columns": self.sensitive,
             "profile": model.profile,
             "trigger_rule": model.trigger_rule.value,

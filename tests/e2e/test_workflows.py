@@ -139,6 +139,22 @@ def test_a_run_that_fails_late_leaves_nothing(workflows: Workflows) -> None:
     assert len(current(workflows.lake, "vendor_quotes")) == len({tuple(r.items()) for r in market.api_quotes()})
 
 
+def test_a_source_that_is_gone_sets_off_what_helps(workflows: Workflows) -> None:
+    from airflow.models.asset import AssetEvent, AssetModel
+    from airflow.utils.session import create_session
+
+    failed = workflows.attempt("base_standard_ingestion_workflow", source_url="/v2/gone")
+    states = workflows.states(failed)
+    assert str(failed.state) == "failed" and states["report_source_failure"] == "success", states
+    assert states["restore_cursor"] == "skipped" and "store_validated_data" not in workflows.of(failed)
+    (report,) = workflows.of(failed)["report_source_failure"]
+    assert report.steps[0].observations
+    with create_session() as session:
+        query = session.query(AssetEvent).join(AssetModel, AssetModel.id == AssetEvent.asset_id)
+        told = query.filter(AssetModel.name == "event/data_source_failure", AssetEvent.source_run_id == failed.run_id)
+        assert told.count() == 1
+
+
 def test_a_late_file_comes_with_the_next_run(workflows: Workflows) -> None:
     found = workflows.run("base_bulk_file_ingestion_workflow")
     (discovered,) = found["discover_files_in_directory"]
