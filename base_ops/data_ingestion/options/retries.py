@@ -65,8 +65,6 @@ class FallbackPolicy(Spec):
     options: tuple[FallbackOption, ...] = ()
     """In order of preference."""
     min_quality: float = Field(0.8, ge=0, le=1)
-    tries: int = Field(3, ge=1, le=MAX_TRIES)
-    timeout_s: float = Field(60.0, gt=0)
 
 
 class PartialPolicy(Spec):

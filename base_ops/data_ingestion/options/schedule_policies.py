@@ -43,7 +43,7 @@ class LimitsSpec(Spec):
     """Bounds of the whole platform."""
 
     concurrent: int = Field(100, ge=1)
-    """Runs at once."""
+    """Runs at once; the pools together have no more slots."""
     queue: int = Field(1000, ge=1)
     """Runs that may wait; beyond that those of the lowest priority are deferred, none is refused."""
     max_cpu_share: float = Field(0.8, gt=0, le=1)
@@ -81,24 +81,9 @@ class DisablePolicy(Spec):
         return sum(since <= moment <= now for moment in failures) >= self.failures
 
 
-class RetryPolicy(Spec):
-    """How a scheduled run is tried again."""
-
-    tries: int = Field(3, ge=1)
-    """Attempts at most."""
-    delay_s: float = Field(60, gt=0)
-    """First wait, seconds, doubled each time, with jitter."""
-    max_delay_s: float = Field(1800, gt=0)
-    """Longest wait, seconds."""
-
-
 class SlaSpec(Spec):
     """What is promised of scheduled runs."""
 
-    run_s: float = Field(300, gt=0)
-    """A run takes at most, seconds."""
-    success_share: float = Field(0.99, gt=0, le=1)
-    """Share of runs that succeed."""
     start_within_s: float = Field(300, gt=0)
     """A run starts within, seconds of its moment."""
 
@@ -144,7 +129,6 @@ class SchedulesFile(Spec):
     """Pools by name."""
     limits: LimitsSpec = Field(default_factory=LimitsSpec)
     backfill: BackfillPolicy = Field(default_factory=BackfillPolicy)
-    retries: RetryPolicy = Field(default_factory=RetryPolicy)
     disable: DisablePolicy = Field(default_factory=DisablePolicy)
     sla: SlaSpec = Field(default_factory=SlaSpec)
     min_fallback_quality: float = Field(0.8, ge=0, le=1)
@@ -156,6 +140,9 @@ class SchedulesFile(Spec):
 
     @model_validator(mode="after")
     def _references_lead_somewhere(self) -> SchedulesFile:
+        slots = sum(pool.slots for pool in self.pools.values())
+        if slots > self.limits.concurrent:
+            raise ValueError(f"pools have {slots} slots together, and limits.concurrent is {self.limits.concurrent}")
         for name, entry in self.schedules.items():
             if entry.pool not in self.pools:
                 raise ValueError(
