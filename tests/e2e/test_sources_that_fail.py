@@ -68,6 +68,7 @@ class Two:
         (model,) = document["sources"]
         del document["setup"], document["tasks"]["establish_secure_connection"]
         document["tasks"]["collect_data_from_source"]["after"] = "validate_source_availability"
+        document["tasks"]["report_source_failure"]["after"].remove("establish_secure_connection")
         document["default_args"] |= {"retry_delay_s": 0}
         for task in document["tasks"].values():
             task["retries"] = 0

@@ -132,10 +132,11 @@ class Inspector:
             host = found.host.split(",")[0].strip() if found is not None else ""  # the first of several brokers
             if found is None or not host or host.startswith("/"):
                 return None
-            parts = urlsplit(replace(found, host=host, port=None if ":" in host else found.port).base_url)
+            has_port = ":" in host.rpartition("//")[2]
+            parts = urlsplit(replace(found, host=host, port=None if has_port else found.port).base_url)
         template = source.authentication
         usual = template.port if isinstance(template, DatabaseTemplate | QueueTemplate) else None
-        usual = usual or _PORTS.get(self._connector) or _PORTS.get(parts.scheme, 443)
+        usual = usual or _PORTS.get(parts.scheme if web else self._connector, 443)
         own = found.port if found is not None and not web else None
         return parts.hostname or "", parts.port or own or usual, web and parts.scheme in _TLS_SCHEMES
 
