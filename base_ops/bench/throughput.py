@@ -49,13 +49,13 @@ def workers_for(mb_s: float) -> int:
 
 def bulk_seconds(folder: Path, files: int = BULK_FILES, size_bytes: int = MB) -> tuple[float, float]:
     """Seconds in which one worker collects so many CSV files of a folder, and in which another converts them."""
-    drop = folder / f"bulk-{files}-{size_bytes}"
+    drop = folder / f"drop-{files}-{size_bytes}"
     line = b"%06d,2024-01-02,101.25,AAPL,some text that fills the line\n"
     if not drop.exists():
         drop.mkdir(parents=True)
         body = b"id,day,price,symbol,note\n" + b"".join(line % n for n in range(size_bytes // len(line % 0)))
         for number in range(files):
-            (drop / f"{number:05d}.csv").write_bytes(body)
+            (drop / f"{number:05d}.csv").write_bytes(body + line % number)  # the same bytes are converted once
     lake = _lake(folder)
     source = {"id": "bench", "mode": "append", "files": {"path": f"{drop}/*.csv"}}
     collect = {"source": source, "dataset": "bench"}
