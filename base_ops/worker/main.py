@@ -137,8 +137,9 @@ def work(ctx: Any, result: Result) -> None:
     jobs = [job_module(step.agent) for step in ctx.request.steps]
     if _is_step(jobs[0], specs[0]):
         importlib.import_module("base_ops.worker.formats.reading")
-    gc.freeze()
-    gc.enable()
+    if not gc.isenabled():  # off while this process imported; what works inside of work finds it on
+        gc.freeze()
+        gc.enable()
     result.startup_seconds = round(process_age_s(), 3)  # all is imported: the next thing is the first byte of work
     try:
         output = _dispatch(jobs, specs, ctx)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import subprocess
@@ -14,7 +15,8 @@ import pytest
 
 from base_ops.core.errors import BadInput, BaseOpsError, Denied, Transient
 from base_ops.core.protocol import Identity, Request, Result, StepRequest
-from base_ops.worker.main import classify
+from base_ops.core.settings import load_settings
+from base_ops.worker.main import classify, run
 
 
 def request(tmp_path: Path, *steps: tuple[str, str, dict[str, Any]]) -> Request:
@@ -147,3 +149,12 @@ def panic() -> BaseException:
 def test_foreign_errors_are_given_their_place(error: BaseException, kind: type[BaseOpsError], code: str) -> None:
     known = classify(error)
     assert type(known) is kind and known.code == code
+
+
+def test_work_in_a_process_that_collects_garbage_leaves_that_alone(tmp_path: Path) -> None:
+    """What is frozen is never collected: a stream's loop works on part after part in one process."""
+    (tmp_path / "a.csv").write_text("a,b\n1,2\n")
+    spec = {"source": str(tmp_path / "a.csv"), "target": str(tmp_path / "a.parquet")}
+    before = gc.get_freeze_count()
+    result = run(request(tmp_path, (*CONVERT, spec)), load_settings())
+    assert (result.error, gc.get_freeze_count(), gc.isenabled()) == (None, before, True)
