@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import os
 import random
-import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -20,6 +19,7 @@ from typing import Any
 
 import pytest
 
+from base_ops.bench.serving import in_thread
 from base_ops.core.ids import uuid7
 from base_ops.core.outcomes import Outcome
 from base_ops.core.protocol import Identity, Request, Result, StepRequest
@@ -54,14 +54,8 @@ def unkind(folder: Path, seed: int) -> Iterator[Api]:
     folder.mkdir(parents=True)
     dice = random.Random(seed)
     api = Api(folder, faults=Faults(plan={}, share=dice.choice((0.1, 0.3, 0.6)), seed=seed, in_row=3, retry_after="0"))
-    thread = threading.Thread(target=api.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
-    thread.start()
-    try:
+    with in_thread(api):
         yield api
-    finally:
-        api.shutdown()
-        api.server_close()
-        thread.join()
 
 
 @dataclass

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
+from base_ops.bench.serving import in_thread
 from base_ops.core.ids import uuid7
 from base_ops.core.protocol import Identity, Request, StepRequest
 from base_ops.core.settings import Settings
@@ -154,15 +155,11 @@ def serving(script: Script, tls: ssl.SSLContext | None = None) -> Iterator[Scrip
     server = ScriptedServer(script)
     if tls:
         server.socket = tls.wrap_socket(server.socket, server_side=True)
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
-    thread.start()
-    try:
-        yield server
-    finally:
-        server.over.set()
-        server.shutdown()
-        server.server_close()
-        thread.join()
+    with in_thread(server):
+        try:
+            yield server
+        finally:
+            server.over.set()
 
 
 def in_turn(*replies: Reply) -> Script:

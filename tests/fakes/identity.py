@@ -24,6 +24,8 @@ from urllib.parse import parse_qs, unquote, urlsplit
 import jwt
 from cryptography.hazmat.primitives.asymmetric import rsa
 
+from base_ops.bench.serving import in_thread
+
 CLIENT, SECRET = "base-ops", "client-secret-%:+ä"
 USER, PASSWORD = "me", "pass-word-of-mine"
 KEY = "k" * 40
@@ -252,11 +254,5 @@ def identity_provider(provider: Provider | None = None, tls: ssl.SSLContext | No
     server = _Server(("127.0.0.1", 0), _Handler)
     server.tls, server.provider = tls, provider  # type: ignore[attr-defined]
     provider.url = f"{'https' if tls else 'http'}://127.0.0.1:{server.server_address[1]}"
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
-    thread.start()
-    try:
+    with in_thread(server):
         yield provider
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import socketserver
 import struct
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
@@ -14,6 +13,8 @@ import bson
 from bson.codec_options import CodecOptions
 from bson.decimal128 import Decimal128
 from bson.objectid import ObjectId
+
+from base_ops.bench.serving import in_thread
 
 _OP_MSG, _OP_QUERY, _OP_REPLY = 2013, 2004, 1
 _AWARE: CodecOptions[dict[str, Any]] = CodecOptions(tz_aware=True)
@@ -137,11 +138,5 @@ def _fits(document: dict[str, Any], field: str, condition: dict[str, Any]) -> bo
 @contextmanager
 def fake_mongo(replica_set: str | None = "rs") -> Iterator[FakeMongo]:
     server = FakeMongo(replica_set)
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
-    thread.start()
-    try:
+    with in_thread(server):
         yield server
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -14,6 +13,7 @@ from typing import Any
 import pytest
 from fakes.collecting import StillClock
 
+from base_ops.bench.serving import in_thread
 from base_ops.core.errors import BaseOpsError, ConfigError, Denied, Transient
 from base_ops.data_ingestion.specs import SourceSpec
 from base_ops.worker.connectors.base import Fetched, Site
@@ -54,12 +54,8 @@ class _Handler(BaseHTTPRequestHandler):
 def server() -> Iterator[Influx]:
     made = Influx(("127.0.0.1", 0), _Handler)
     made.points = {}
-    thread = threading.Thread(target=made.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
-    thread.start()
-    yield made
-    made.shutdown()
-    made.server_close()
-    thread.join()
+    with in_thread(made):
+        yield made
 
 
 def fetch(server: Influx, folder: Path, clock: StillClock, cursor: Any = None, **options: Any) -> tuple[dict[str, list[int]], Any]:  # fmt: skip
