@@ -13,9 +13,8 @@ import sys
 import tempfile
 from pathlib import Path
 
-from base_ops.bench.measure import Comparison, compare, python
-from base_ops.core.ids import uuid7
-from base_ops.core.protocol import Identity, Request, StepRequest
+from base_ops.bench.measure import Comparison, compare, python, worker
+from base_ops.core.protocol import StepRequest
 
 _TOPIC = "base-ops-bench"
 _PARTITIONS = 4
@@ -57,16 +56,8 @@ def _ours(folder: Path, out: Path, messages: int, batch: int) -> list[str]:
     """The worker's command, as the operator starts it."""
     kafka = {"topics": [_TOPIC], "max_messages": messages, "max_seconds": _MOST_SECONDS, "batch": batch}
     source = {"id": "bench", "connection": "bench_kafka", "mode": "append", "kafka": kafka}
-    request = Request(
-        steps=[
-            StepRequest(agent="data_ingestion.collector", action="collect_data_from_source", spec={"source": source})
-        ],
-        identity=Identity(attempt=uuid7()),
-        lake_url=str(out / "lake"),
-    )
-    file = folder / "kafka.request.json"
-    file.write_text(request.model_dump_json())
-    return [sys.executable, "-m", "base_ops.worker", "--request", str(file)]
+    step = StepRequest(agent="data_ingestion.collector", action="collect_data_from_source", spec={"source": source})
+    return worker(folder, "kafka", [step], lake=out / "lake")
 
 
 def fill(servers: str, messages: int) -> None:

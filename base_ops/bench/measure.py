@@ -116,12 +116,19 @@ def _empty(folder: Path) -> None:
     folder.mkdir(parents=True)
 
 
-def worker(folder: Path, name: str, steps: Sequence[StepRequest]) -> list[str]:
-    """The worker's command for a chain, as the operator starts it; the Result goes to lake/runs/<name>.json."""
-    lake = folder / "lake"
+def worker(
+    folder: Path, name: str, steps: Sequence[StepRequest], *, lake: Path | None = None, connections: Sequence[str] = ()
+) -> list[str]:
+    """The worker's command for a chain, as the operator starts it; the Result goes to <lake>/runs/<name>.json.
+
+    Args:
+        lake: default: the folder `lake` in `folder`.
+    """
+    lake = lake or folder / "lake"
     request = Request(
         steps=list(steps),
         identity=Identity(attempt=uuid7()),
+        connections=list(connections),
         lake_url=str(lake),
         result_uri=f"{lake}/runs/{name}.json",
     )

@@ -10,15 +10,12 @@ from __future__ import annotations
 
 import json
 import os
-import sys
-import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from base_ops.bench.measure import Comparison, compare, python
-from base_ops.core.ids import uuid7
-from base_ops.core.protocol import Identity, Request, StepRequest
+from base_ops.bench.measure import Comparison, compare, python, worker
+from base_ops.core.protocol import StepRequest
 
 NAME = "rows from PostgreSQL into the lake"
 _TABLE = "bench_trades"
@@ -76,10 +73,7 @@ def _ours(folder: Path, lake: Path) -> list[str]:
     step = StepRequest(
         agent="data_ingestion.collector", action="collect_data_from_source", spec={"source": source, "mode": "full"}
     )
-    request = Request(steps=[step], identity=Identity(attempt=uuid7()), connections=["bench_pg"], lake_url=str(lake))
-    file = folder / f"sql-{uuid.uuid4().hex[:8]}.json"
-    file.write_text(request.model_dump_json())
-    return [sys.executable, "-m", "base_ops.worker", "--request", str(file)]
+    return worker(folder, "sql", [step], lake=lake, connections=["bench_pg"])
 
 
 def _peers(url: str, out: Path) -> dict[str, list[str]]:

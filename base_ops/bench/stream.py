@@ -22,8 +22,9 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
-from base_ops.core.ids import uuid7
-from base_ops.core.protocol import Identity, Request, Result, StepRequest
+from base_ops.bench.measure import worker
+from base_ops.bench.serving import in_thread
+from base_ops.core.protocol import Result, StepRequest
 
 _DATASET = "trades"
 _AT_ONCE_S = 0.01
@@ -114,21 +115,10 @@ def _run(home: Path, url: str, total: int, part_s: float, patience_s: float) -> 
         "idle_parts": 20,
         "then": [[{"agent": agent, "spec": body}] for agent, body in stages],
     }
-    request = Request(
-        steps=[StepRequest(agent="data_ingestion.collector", action="process_streaming_data", spec=spec)],
-        identity=Identity(attempt=uuid7()),
-        lake_url=str(home / "lake"),
-        result_uri=str(home / "lake" / "result.json"),
-    )
-    file = home / "request.json"
-    file.write_text(request.model_dump_json())
-    done = subprocess.run(
-        [sys.executable, "-m", "base_ops.worker", "--request", str(file)],
-        capture_output=True,
-        text=True,
-        timeout=patience_s + 120,
-    )
-    out = home / "lake" / "result.json"
+    step = StepRequest(agent="data_ingestion.collector", action="process_streaming_data", spec=spec)
+    command = worker(home, "stream", [step])
+    done = subprocess.run(command, capture_output=True, text=True, timeout=patience_s + 120)
+    out = home / "lake" / "runs" / "stream.json"
     if done.returncode not in (0, 3) or not out.exists():
         raise RuntimeError(f"the worker ended with {done.returncode}: {done.stderr[-2000:]}")
     return Result.model_validate_json(out.read_text())
@@ -196,14 +186,8 @@ class _Server(ThreadingHTTPServer):
 @contextmanager
 def _server(rate: int, total: int) -> Iterator[_Server]:
     server = _Server(rate, total)
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
-    thread.start()
-    try:
+    with in_thread(server):
         yield server
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
 
 
 if __name__ == "__main__":

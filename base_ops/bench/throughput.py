@@ -16,9 +16,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from base_ops.bench.measure import run_once
+from base_ops.bench.measure import run_once, worker
 from base_ops.core.ids import uuid7
-from base_ops.core.protocol import Identity, Request, StepRequest
+from base_ops.core.protocol import StepRequest
 
 MB = 1_000_000
 COLLECT_MB_S = 27.8
@@ -80,14 +80,8 @@ def _lake(folder: Path) -> Path:
 
 def _run(folder: Path, lake: Path, agent: str, action: str, spec: dict[str, Any]) -> float:
     """Seconds of a worker process."""
-    request = Request(
-        steps=[StepRequest(agent=agent, action=action, spec=spec)],
-        identity=Identity(attempt=uuid7()),
-        lake_url=str(lake),
-    )
-    file = folder / "throughput.request.json"
-    file.write_text(request.model_dump_json())
-    return run_once([sys.executable, "-m", "base_ops.worker", "--request", str(file)]).seconds
+    step = StepRequest(agent=agent, action=action, spec=spec)
+    return run_once(worker(folder, "throughput", [step], lake=lake)).seconds
 
 
 @contextmanager

@@ -75,9 +75,8 @@ def boto_session(credentials: Credentials, session: Any, refreshable: Any) -> An
         if keys["aws_access_key_id"]:
             session.set_credentials(*keys.values())
         return session
-    kind = refreshable
-    session._credentials = kind.create_from_metadata(
-        metadata=assumed_role(credentials), refresh_using=_refresher(credentials, kind), method="base-ops"
+    session._credentials = refreshable.create_from_metadata(
+        metadata=assumed_role(credentials), refresh_using=_refresher(credentials, refreshable), method="base-ops"
     )
     return session
 

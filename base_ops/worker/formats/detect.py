@@ -199,9 +199,12 @@ def _decision(source: ByteSource, found: Detection) -> list[Finding]:
     """That a model decided, or was missed where it would have been asked."""
     if found.decided_by == "rules" and found.model != "none":
         return []
+    from base_ops.data_ingestion.models.format_recognition.recognize import MODEL, MODULE
+    from base_ops.worker.models.champion import registered_name
+
     by_model = found.decided_by == "model"
     data = {
-        "model": "base-data_ingestion-format_recognition",
+        "model": registered_name(MODULE, MODEL),
         "source": found.model if by_model else "fallback",
         "format": found.format,
         "confidence": found.confidence,

@@ -13,6 +13,7 @@ from base_ops.core.protocol import DataRef, Finding, Lineage, Result, StepResult
 from base_ops.data_ingestion.jobs.fetch_retry.decide import Decision, Surroundings, decide
 from base_ops.data_ingestion.jobs.fetch_retry.history import failed_results, failure_of
 from base_ops.data_ingestion.jobs.fetch_retry.queue import Letter, Queue, letter_id
+from base_ops.data_ingestion.models.retry_strategy.table import MODEL, MODULE
 from base_ops.data_ingestion.options.retries import (
     FailureSpec,
     RetryPolicySpec,
@@ -21,10 +22,9 @@ from base_ops.data_ingestion.options.retries import (
 from base_ops.worker.backoff import Clock
 from base_ops.worker.context import Context, JobOutput
 from base_ops.worker.lake.runs import run_folder
+from base_ops.worker.models.champion import registered_name
 
 AGENT = "data_ingestion.fetch_retry"
-_MODEL = "base-data_ingestion-retry_strategy"
-"""As the registry calls it."""
 _EVENTS = {
     "retry": "retry_started",
     "refresh_credential": "retry_started",
@@ -149,7 +149,9 @@ def _finding(source: str, decision: Decision) -> Finding:
         message=f"{source}: {decision.action}"
         + (f" after {decision.wait_s:.1f} s" if decision.wait_s else "")
         + f" ({decision.chosen_by}): {'; '.join(decision.reasons)}",
-        data={} if decision.chosen_by == "rules" else {"model": _MODEL, "source": decision.chosen_by},
+        data={}
+        if decision.chosen_by == "rules"
+        else {"model": registered_name(MODULE, MODEL), "source": decision.chosen_by},
     )
 
 
