@@ -171,6 +171,18 @@ def test_what_is_written_is_read_back(kind: str, frame: pl.DataFrame, tmp_path_f
     assert_frame_equal(found, expected)
 
 
+def test_avro_keeps_decimals_of_every_length_and_sign(tmp_path: Path) -> None:
+    """Read by another library; the sign's byte is what encoders forget."""
+    numbers = [sign * (2**bits + more) for bits in range(126) for more in (-1, 0, 1) for sign in (1, -1)]
+    values = pl.Series("a", [None, *map(Decimal, numbers)], dtype=pl.Decimal(38, 0))
+    small = pl.Series("u", [None, *(abs(n) if abs(n) < 2**64 else 0 for n in numbers)], dtype=pl.UInt64)
+    frame = pl.DataFrame([values, small]).with_columns(b=pl.struct(x="a", y=pl.lit("t")), c=pl.concat_list("a", "a"))
+    frame = frame.with_columns(d=pl.when(pl.col("a") > 0).then(pl.concat_list("b", "b")))
+    write(frame, "avro", tmp_path / "x.avro", rows=100)
+    with (tmp_path / "x.avro").open("rb") as file:
+        assert list(fastavro.reader(file)) == frame.to_dicts()
+
+
 _VOCABULARY = [
     pair
     for pair in _SCALARS

@@ -22,6 +22,7 @@ import pyarrow as pa
 from base_ops.core.errors import ConfigError
 from base_ops.data_ingestion.specs import WriteSpec
 from base_ops.worker.engine.sinks import refuse_value
+from base_ops.worker.engine.sinks.decimals import as_bytes, has_decimals
 from base_ops.worker.formats.avro import MAGIC
 from base_ops.worker.formats.avro.container import blocks, read_header
 from base_ops.worker.formats.avro.schema import COLUMN
@@ -63,7 +64,9 @@ def write(frames: Iterator[pl.DataFrame], schema: pl.Schema, path: Path, spec: W
             made = pl.DataFrame(
                 [_physical(s, s.name).alias(n) for s, n in zip(frame.iter_columns(), names, strict=True)]
             )
-            for records, body in _encoded(made.cast(wire)):  # type: ignore[arg-type]
+            made = made.cast(wire)  # type: ignore[arg-type]
+            made = pl.DataFrame([as_bytes(s) if has_decimals(s.dtype) else s for s in made.iter_columns()])
+            for records, body in _encoded(made):
                 packed = pack(body)
                 file.write(b"".join((long_bytes(records), long_bytes(len(packed)), packed, sync)))
 
