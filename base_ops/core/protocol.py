@@ -72,7 +72,10 @@ class Request(Document):
     stand_in: str | None = Field(
         None, description="table that stands in for a source of this work that fails: others go on without it"
     )
-    result_uri: str | None = Field(None, description="where the Result is written besides standard output")
+    share: tuple[int, int] | None = Field(
+        None, description="(number, of): of many inputs only these, for a worker that answers for all of them"
+    )
+    result_uri: str | None = Field(None, description="where the Result is written; that of a share, to standard output")
     lake_url: str
     traceparent: str | None = Field(None, description="W3C trace context")
 

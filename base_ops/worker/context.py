@@ -50,6 +50,8 @@ class Context:
     """What a job that fails hands on all the same."""
     landings: dict[str, Landing] = field(default_factory=dict)
     """Those that were asked for: what they have read of their logs is read once, however often one looks."""
+    shares: list[Result] = field(default_factory=list)
+    """What other processes report that did a share of this work."""
     unfinished: list[StepResult] = field(default_factory=list)
     """What a job that fails wants its Result to say besides the error."""
 

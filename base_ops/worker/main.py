@@ -43,7 +43,10 @@ def main(argv: list[str] | None = None) -> int:
         text = error.text() if isinstance(error, BaseOpsError) else f"The request cannot be read: {error}"
         print(json.dumps({"level": "ERROR", "msg": text}), file=sys.stderr)
         return Outcome.CONFIG_ERROR.exit_code
-    return run(request, settings, piped).status.exit_code
+    result = run(request, settings, piped)
+    if request.share is not None:
+        print(result.model_dump_json())
+    return result.status.exit_code
 
 
 def run(request: Request, settings: Settings, piped: Mapping[str, Any] | None = None) -> Result:
@@ -89,8 +92,9 @@ def run(request: Request, settings: Settings, piped: Mapping[str, Any] | None = 
     if ctx is not None and ctx.breakers:
         _report_breakers(ctx, result)
     result.seconds = round(time.perf_counter() - began, 3)
-    result.cpu_seconds = round(time.process_time() - cpu, 3)
-    result.peak_memory_bytes = peak_memory_bytes()
+    shares = ctx.shares if ctx is not None else []
+    result.cpu_seconds = round(time.process_time() - cpu + sum(share.cpu_seconds for share in shares), 3)
+    result.peak_memory_bytes = peak_memory_bytes() + sum(share.peak_memory_bytes for share in shares)
     if lake is not None and request.result_uri:
         failpoint("result.before")
         try:

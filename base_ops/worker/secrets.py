@@ -71,6 +71,11 @@ class Secrets:
         for raw in self._piped.values():
             self._remember(_from_mapping("piped", raw))
 
+    @property
+    def piped(self) -> dict[str, Any]:
+        """What was handed over through the pipe, for a process that does a share of this one's work."""
+        return dict(self._piped)
+
     def connection(self, name: str) -> ConnectionInfo:
         """Raises: ConfigError listing every place that was tried."""
         check_name(name, "connection")

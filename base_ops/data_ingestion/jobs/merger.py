@@ -16,8 +16,8 @@ from base_ops.core.ids import commit_key, fingerprint
 from base_ops.core.protocol import ColumnLineage, Counts, DataRef, Finding, Lineage, StepResult, check_balance
 from base_ops.data_ingestion.specs import MergerSpec
 from base_ops.worker.context import Context, JobOutput
-from base_ops.worker.engine.chain import OBJECT, file_ref
 from base_ops.worker.engine.plan import POINTER, fields_of
+from base_ops.worker.engine.unit import OBJECT, file_ref
 from base_ops.worker.failpoints import failpoint
 from base_ops.worker.lake.quarantine import Quarantine
 from base_ops.worker.lake.store import Store

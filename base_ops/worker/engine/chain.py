@@ -6,56 +6,30 @@ repeated run converts nothing twice and one bad object does not hold back the ot
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+import os
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Any
 
-import polars as pl
-
 from base_ops.core.errors import BadInput, BaseOpsError
-from base_ops.core.ids import commit_key, fingerprint
-from base_ops.core.protocol import ColumnLineage, Counts, DataRef, Finding, Lineage, StepResult
+from base_ops.core.protocol import ColumnLineage, Finding, Lineage, StepResult
 from base_ops.core.spec import Spec
 from base_ops.data_ingestion.specs import WriteSpec
 from base_ops.worker.context import Context, JobOutput
-from base_ops.worker.engine.onepass import PassResult, Stage, run_pass
-from base_ops.worker.engine.plan import Reader, Step, fields_of
-from base_ops.worker.engine.sinks import format_of, publish_file
-from base_ops.worker.lake.quarantine import Quarantine
-from base_ops.worker.lake.store import Store, sha256_of
-from base_ops.worker.lake.work import Manifest, Work
+from base_ops.worker.engine.crew import ENOUGH, Crew, is_of_share, processes_for
+from base_ops.worker.engine.plan import Step
+from base_ops.worker.engine.unit import Input, Units
+from base_ops.worker.lake.work import Manifest
 
-STAGING = "staging:"
-OBJECT = "object"
-"""Label of a staged part: the object whose lines its pointers count."""
-
-
-@dataclass
-class Member:
-    """One readable part of an input: a file of a zip, or the input itself."""
-
-    reader: Reader
-    uri: str
-    """What quarantine points at: the object's URI, with `!member` for a part of an archive."""
-
-
-@dataclass
-class Input:
-    """One unit of work: an input object, how to open it, and what to add to its rows."""
-
-    ref: DataRef
-    open: Callable[[ExitStack, Path], Iterator[Member]]
-    add: dict[str, str] = field(default_factory=dict)
-    read: dict[str, Any] = field(default_factory=dict)
-    """How it is read, as far as that changes the data: part of the commit key."""
+Done = tuple[Manifest, bool] | BadInput
+"""What came of an input: its manifest, and whether it was there before; or why it cannot be used."""
 
 
 def run_chain(jobs: Sequence[Any], specs: Sequence[Spec], ctx: Context) -> JobOutput:
     """Run the steps over all inputs; raises after the last input if some could not be used."""
     steps: list[Step] = [job.step(spec, ctx) for job, spec in zip(jobs, specs, strict=True)]
-    chain = Chain(steps, list(specs), ctx, target=_target(specs), write=_write(specs))
+    chain = Chain(Units(steps, list(specs), ctx, _target(specs), _write(specs)), may_share=True)
     first = jobs[0]
     inputs = first.inputs(specs[0], ctx) if hasattr(first, "inputs") else staged_inputs(specs[0], ctx)
     try:
@@ -69,11 +43,11 @@ def run_chain(jobs: Sequence[Any], specs: Sequence[Spec], ctx: Context) -> JobOu
 def _stand_in(chain: Chain, source: str, upto: int, inputs: list[Input], *, why: str) -> None:
     """Hand on what the table has of a source, so that others can go on without what is new of it."""
     try:
-        chain.ctx.handed_on = chain.run(inputs).outputs
+        chain.units.ctx.handed_on = chain.run(inputs).outputs
     except BadInput as error:
-        chain.ctx.log.error("Nothing can stand in for %s: %s", source, error.text())
+        chain.units.ctx.log.error("Nothing can stand in for %s: %s", source, error.text())
     else:
-        chain.ctx.leave_out(source, why, upto)
+        chain.units.ctx.leave_out(source, why, upto)
 
 
 def staged_inputs(spec: Any, ctx: Context) -> Iterator[Input]:
@@ -101,27 +75,23 @@ def _write(specs: Sequence[Any]) -> WriteSpec:
 
 @dataclass
 class Chain:
-    """A chain of bound steps and where its output goes."""
+    """A chain over many inputs."""
 
-    steps: list[Step]
-    specs: list[Spec]
-    ctx: Context
-    target: str | None
-    write: WriteSpec
+    units: Units
+    may_share: bool = False
+    """Whether another process that is given the same Request would come to the same chain."""
 
     def run(self, inputs: list[Input]) -> JobOutput:
-        output = JobOutput(steps=[StepResult(agent=s.agent, action=s.action) for s in self.steps])
+        steps = self.units.steps
+        output = JobOutput(steps=[StepResult(agent=s.agent, action=s.action) for s in steps])
         failures: list[tuple[str, BaseOpsError]] = []
         columns: dict[str, ColumnLineage] = {}
         adopted = 0
-        for item in inputs:
-            try:
-                manifest, was_there = self._unit(item)
-            except BadInput as error:  # the other inputs go on; the task still fails at its end
-                error.where = error.where or item.ref.name or item.ref.uri
-                failures.append((item.ref.name or item.ref.uri, error))
-                self.ctx.log.error("%s: %s", item.ref.name, error.text())
+        for item, done in self._all(inputs):
+            if isinstance(done, BadInput):  # the other inputs go on; the task still fails at its end
+                failures.append((item.ref.name or item.ref.uri, done))
                 continue
+            manifest, was_there = done
             adopted += was_there
             output.inputs.append(item.ref)
             output.outputs += manifest.outputs
@@ -131,7 +101,7 @@ class Chain:
                 _accumulate(total, step)
         if failures:
             raise _one_of_many(failures, len(inputs))
-        for step, total in zip(self.steps, output.steps, strict=True):
+        for step, total in zip(steps, output.steps, strict=True):
             if hasattr(step, "conclude"):
                 step.conclude(total)
         output.adopted = bool(inputs) and adopted == len(inputs)
@@ -144,169 +114,51 @@ class Chain:
         )
         return output
 
-    # -- one unit
-
-    def _unit(self, item: Input) -> tuple[Manifest, bool]:
-        spec_dump = [s.model_dump(mode="json", exclude={"source", "target"}) for s in self.specs]
-        key_parts = [getattr(s, "key_parts", None) for s in self.steps]
-        if self.target is not None and not self.target.startswith(STAGING):
-            return self._to_file(item), False
-        dataset = self.target.removeprefix(STAGING) if self.target else item.ref.name
-        key = commit_key(
-            f"staging/{dataset}",
-            [item.ref.id],
-            [spec_dump, [s.agent for s in self.steps], key_parts, item.add, item.read, item.ref.source, item.ref.slice],
-            self.ctx.code_version,
-        )
-        with self.ctx.lake.work(dataset, key) as work:
-            if work.published is not None:
-                return work.published, True
-            return self._to_staging(item, work), False
-
-    def _to_staging(self, item: Input, work: Work) -> Manifest:
-        folder = f"quarantine/{work.dataset}/{work.commit_key}/{work.attempt}"
-        quarantine = Quarantine(work.store, folder, work.scratch, self.ctx.request.sensitive_columns)
-        outputs: list[DataRef] = []
-        passes: list[PassResult] = []
+    def _all(self, inputs: list[Input]) -> list[tuple[Input, Done]]:
+        """All inputs in their order, with what came of each; of a share of another's work, those of the share."""
+        share = self.units.ctx.request.share
+        if share is not None:
+            return [(item, self._tried(item)) for item in inputs if self._falls_to(item, share)]
+        done: dict[int, Done] = {}
         with ExitStack() as stack:
-            for number, member in enumerate(item.open(stack, work.scratch)):
-                local = work.scratch_file(f"part-{number}.parquet")
-                done = self._pass(item, member, local, "parquet", quarantine, keep_pointer=True)
-                passes.append(done)
-                entry = work.add(local, rows=done.rows)
-                fields = fields_of(done.schema)
-                outputs.append(
-                    DataRef(
-                        id=work.commit_key if number == 0 else fingerprint(work.commit_key, number)[:40],
-                        kind="staging",
-                        uri=work.uri(entry),
-                        name=work.dataset,
-                        source=item.ref.source,
-                        slice=item.ref.slice,
-                        rows=done.rows,
-                        bytes=entry.bytes,
-                        sha256=entry.sha256,
-                        schema_fingerprint=fingerprint([f.model_dump() for f in fields]),
-                        fields=fields,
-                        sequence=item.ref.sequence,
-                        labels={**item.ref.labels, OBJECT: item.ref.labels.get(OBJECT, member.uri)},
-                    )
-                )
-        steps = self._account(item, passes, quarantine)
-        return work.publish(outputs, steps, [item.ref.id], passes[0].columns if passes else [])
+            crew: Crew | None = None
+            for number, item in enumerate(inputs):
+                if number == ENOUGH and self.may_share:
+                    crew = self._crew(list(done.values()), inputs[number:])
+                    if crew is not None:
+                        stack.enter_context(crew)
+                if crew is None or not self.units.is_small(item) or self._falls_to(item, crew.share):
+                    done[number] = self._tried(item)
+            if crew is not None:
+                crew.wait()
+            for number, item in enumerate(inputs):
+                if number not in done:
+                    done[number] = self._tried(item)
+        return [(item, done[number]) for number, item in enumerate(inputs)]
 
-    def _to_file(self, item: Input) -> Manifest:
-        """Stand-alone use: one file in, one file out, atomically; rejected records beside it."""
-        import tempfile
+    def _crew(self, done: list[Done], rest: list[Input]) -> Crew | None:
+        """Others to share the rest with, if it is many small inputs, and not merely to be adopted."""
+        if all(isinstance(one, BadInput) or one[1] for one in done):
+            return None
+        ctx = self.units.ctx
+        small = sum(self.units.is_small(item) for item in rest)
+        cores = ctx.settings.threads or os.cpu_count() or 1
+        processes = processes_for(small, cores, ctx.settings.memory_limit_mb)
+        if processes == 1:
+            return None
+        ctx.log.info("%d processes share the remaining %d inputs", processes, len(rest))
+        return Crew(ctx, processes)
 
-        assert self.target is not None
-        kind = format_of(self.target, self.write)
-        parent, _, name = self.target.rpartition("/")
-        store = Store(parent or ".")
-        attempt = self.ctx.identity.attempt
-        if store.is_local:
-            Path(store.url).mkdir(parents=True, exist_ok=True)
-        with ExitStack() as stack:
-            scratch = Path(
-                stack.enter_context(
-                    tempfile.TemporaryDirectory(prefix=".base-ops-", dir=store.url if store.is_local else None)
-                )
-            )
-            quarantine = Quarantine(store, f"{name}.quarantine/{attempt}", scratch, self.ctx.request.sensitive_columns)
-            members = item.open(stack, scratch)
-            member = next(members)
-            local = scratch / name
-            done = self._pass(item, member, local, kind, quarantine, keep_pointer=False)
-            if next(members, None) is not None:
-                raise BadInput(
-                    f"{item.ref.name} holds several files; one target cannot hold them all",
-                    code="several_members",
-                    todo="unpack it and convert its files one by one, or use it as a source of a pipeline",
-                )
-            steps = self._account(item, [done], quarantine)
-            ref = file_ref(local, store.uri(name), name, done.schema, done.rows)
-            publish_file(kind, local, store, name, done.schema)
-        return Manifest(
-            commit_key="",
-            dataset=name,
-            attempt=attempt,
-            files=[],
-            outputs=[ref],
-            steps=steps,
-            inputs=[item.ref.id],
-            columns=done.columns,
-        )
+    def _falls_to(self, item: Input, share: tuple[int, int]) -> bool:
+        return self.units.is_small(item) and is_of_share(self.units.key(item), share)
 
-    def _pass(
-        self, item: Input, member: Member, local: Path, kind: str, quarantine: Quarantine, *, keep_pointer: bool
-    ) -> PassResult:
-        return run_pass(
-            member.reader,
-            self.steps,
-            local,
-            object_uri=member.uri,
-            dataset=item.ref.source or item.ref.name,
-            kind=kind,
-            write=self.write,
-            quarantine=quarantine,
-            add=item.add,
-            keep_pointer=keep_pointer,
-        )
-
-    def _account(self, item: Input, passes: list[PassResult], quarantine: Quarantine) -> list[StepResult]:
-        refs = quarantine.finish()
-        results = []
-        for number, step in enumerate(self.steps):
-            stages = [p.stages[number] for p in passes]
-            counts = Counts()
-            for stage in stages:
-                counts = counts.plus(stage.counts)
-            self._check_share(number, counts, item, quarantine, refs.get(number, []))
-            result = StepResult(agent=step.agent, action=step.action, counts=counts)
-            result.seconds = round(sum(s.seconds for s in stages), 3)
-            result.quarantine = refs.get(number, [])
-            result.observations = _observations(stages)
-            result.findings = [f for p in passes for f in p.findings] if number == 0 else []
-            result.events = [_raw_text(item, f) for f in result.findings if f.code == "raw_text"]
-            results.append(result)
-        results[0].counts.bytes_in = item.ref.bytes or 0
-        return results
-
-    def _check_share(self, number: int, counts: Counts, item: Input, quarantine: Quarantine, refs: list[Any]) -> None:
-        spec: Any = self.specs[number]
-        limit = getattr(spec, "bad_rows_share", getattr(spec, "max_failure_share", 1.0))
-        if counts.quarantined <= limit * counts.rows_in:
-            return
-        reasons = "; ".join(f"{r.rows} × {r.rule} ({r.reason})" for r in refs[:5])
-        raise BadInput(
-            f"{counts.quarantined} of {counts.rows_in} records cannot be used, so nothing of the object is published",
-            code="too_many_errors",
-            where=f"{item.ref.name or item.ref.uri}, {self.steps[number].agent}; records listed in {quarantine.uri}",
-            expected=f"at most {limit:.2%}",
-            found=f"{counts.quarantined / max(counts.rows_in, 1):.2%}: {reasons}",
-            todo="look at the listed records; correct the source, its read options, or the limit",
-        )
-
-
-def _raw_text(item: Input, finding: Finding) -> dict[str, Any]:
-    """The event of an object of no known format, of which only the lines are kept."""
-    return {"type": "raw_text_kept", "subject": item.ref.name or item.ref.uri, "data": dict(finding.data)}
-
-
-def _observations(stages: list[Stage]) -> dict[str, Any]:
-    from base_ops.worker.engine.plan import merge_values
-
-    found: dict[str, Any] = {}
-    violations: dict[str, int] = {}
-    for stage in stages:
-        merges = {o.name: o.merge for o in stage.plan.observations}
-        for name, value in stage.observed.items():
-            found[name] = merge_values(merges[name], found.get(name), value)
-        for rule, rows in stage.violations.items():
-            violations[rule] = violations.get(rule, 0) + rows
-    if violations:
-        found["violations"] = violations
-    return found
+    def _tried(self, item: Input) -> Done:
+        try:
+            return self.units.do(item)
+        except BadInput as error:
+            error.where = error.where or item.ref.name or item.ref.uri
+            self.units.ctx.log.error("%s: %s", item.ref.name, error.text())
+            return error
 
 
 def _accumulate(total: StepResult, step: StepResult) -> None:
@@ -330,23 +182,6 @@ def _accumulate(total: StepResult, step: StepResult) -> None:
             total.observations[name] = max(known, value)
         else:
             total.observations[name] = known + value
-
-
-def file_ref(local: Path, uri: str, name: str, schema: pl.Schema, rows: int) -> DataRef:
-    """The reference of a finished file outside the lake, named by its content."""
-    fields = fields_of(schema)
-    digest = sha256_of(local)
-    return DataRef(
-        id=digest,
-        kind="file",
-        uri=uri,
-        name=name,
-        rows=rows,
-        bytes=local.stat().st_size,
-        sha256=digest,
-        schema_fingerprint=fingerprint([f.model_dump() for f in fields]),
-        fields=fields,
-    )
 
 
 def _one_of_many(failures: list[tuple[str, BaseOpsError]], total: int) -> BaseOpsError:

@@ -13,8 +13,8 @@ from base_ops.core.errors import BadInput
 from base_ops.core.ids import fingerprint
 from base_ops.core.protocol import DataRef, Finding
 from base_ops.data_ingestion.specs import ReadSpec
-from base_ops.worker.engine.chain import OBJECT, Input, Member
 from base_ops.worker.engine.plan import POINTER, Batch, Reader
+from base_ops.worker.engine.unit import OBJECT, Input, Member
 from base_ops.worker.formats.base import ByteSource
 from base_ops.worker.formats.detect import open_reader
 from base_ops.worker.formats.wrappers import open_object

@@ -279,6 +279,7 @@ class _Uniqueness:
 def run_with_unique(spec: ValidatorSpec, validator: Validator, ctx: Any) -> Any:
     """Run the validator over all inputs of the task. Returns a JobOutput; raises as the engine does."""
     from base_ops.worker.engine.chain import Chain, staged_inputs
+    from base_ops.worker.engine.unit import Units
 
     inputs = list(staged_inputs(spec, ctx))
     with tempfile.TemporaryDirectory(prefix="base-ops-unique-") as folder:
@@ -286,7 +287,7 @@ def run_with_unique(spec: ValidatorSpec, validator: Validator, ctx: Any) -> Any:
         judged = replace(validator, double=unique.check)
         among = {"unique_among": sorted(item.ref.id for item in inputs)}
         bound = [_told(item, unique, number, among) for number, item in enumerate(inputs)]
-        return Chain([judged], [spec], ctx, target=spec.target, write=WriteSpec()).run(bound)
+        return Chain(Units([judged], [spec], ctx, spec.target, WriteSpec())).run(bound)
 
 
 def _told(item: Any, unique: _Uniqueness, number: int, among: dict[str, Any]) -> Any:
