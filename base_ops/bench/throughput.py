@@ -53,9 +53,9 @@ def bulk_seconds(folder: Path, files: int = BULK_FILES, size_bytes: int = MB) ->
     line = b"%06d,2024-01-02,101.25,AAPL,some text that fills the line\n"
     if not drop.exists():
         drop.mkdir(parents=True)
-        body = b"id,day,price,symbol,note\n" + b"".join(line % n for n in range(size_bytes // len(line % 0)))
-        for number in range(files):
-            (drop / f"{number:05d}.csv").write_bytes(body + line % number)  # the same bytes are converted once
+        body = b"".join(line % n for n in range(size_bytes // len(line % 0)))
+        for number in range(files):  # which differ from their first line on: the same bytes are looked at once
+            (drop / f"{number:05d}.csv").write_bytes(b"id,day,price,symbol,note\n" + line % number + body)
     lake = _lake(folder)
     source = {"id": "bench", "mode": "append", "files": {"path": f"{drop}/*.csv"}}
     collect = {"source": source, "dataset": "bench"}

@@ -10,15 +10,18 @@ import csv
 import io
 import re
 from collections import Counter
+from functools import lru_cache
 
 from base_ops.core.errors import BadInput
 from base_ops.data_ingestion.specs import ReadSpec
 from base_ops.worker.formats.delimited.dialect import Dialect
 from base_ops.worker.formats.delimited.encoding import settle_encoding
-from base_ops.worker.formats.delimited.start import Row, find_start, is_value
+from base_ops.worker.formats.delimited.start import Row, Start, find_start, is_value
 
 HEAD_BYTES = 1 << 20
 _TEXT_CHARS = 1 << 16
+_BODY_CHARS = 60_000
+"""Less than what is looked at when the format is chosen, by a last line that is cut."""
 _ROWS = 200
 _DELIMITERS = {",": 1.0, ";": 1.0, "\t": 1.0, "|": 1.0, "^": 0.9, "~": 0.9, ":": 0.6, " ": 0.6}
 _WEAK = ": "
@@ -51,13 +54,17 @@ def detect_dialect(head: bytes, spec: ReadSpec, *, complete: bool) -> Dialect:
         lines.pop()
     skip = spec.skip_lines + _commented(lines[spec.skip_lines :], spec)
     body = "\n".join("" if spec.comment and line.startswith(spec.comment) else line for line in lines[skip:])
-    body = body[:_TEXT_CHARS].replace("\0", "")
-    delimiter, quote, escape = _best(body, spec)
-    start = find_start(_numbered(body, delimiter, quote, escape), spec)
+    delimiter, quote, escape, start = _settled(body[:_BODY_CHARS].replace("\0", ""), spec)
     return Dialect(
         encoding, bom_bytes, delimiter, quote, escape, start.header, eol,
         skip + start.line - 1, spec.comment or "", start.label_rows,
     )  # fmt: skip
+
+
+@lru_cache(2)  # asked for when the format is chosen, and again by its reader, who sees more of the object
+def _settled(body: str, spec: ReadSpec) -> tuple[str, str, str, Start]:
+    delimiter, quote, escape = _best(body, spec)
+    return delimiter, quote, escape, find_start(_numbered(body, delimiter, quote, escape), spec)
 
 
 def physical_lines(text: str, eol: str) -> list[str]:
@@ -189,7 +196,7 @@ def _numbered(text: str, delimiter: str, quote: str, escape: str) -> list[Row]:
             line = reader.line_num + 1
     except csv.Error:  # a cell beyond the module's limit: judge by what was read
         pass
-    return rows[:-1] if len(rows) > 1 and len(text) == _TEXT_CHARS else rows
+    return rows[:-1] if len(rows) > 1 and len(text) >= _BODY_CHARS else rows
 
 
 def _evenness(rows: list[list[str]]) -> float:
