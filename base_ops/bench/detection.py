@@ -6,7 +6,7 @@ import io
 import time
 from dataclasses import dataclass
 
-from base_ops.data_ingestion.specs import ReadSpec
+from base_ops.data_ingestion.options.reading import ReadSpec
 from base_ops.worker.formats.base import ByteSource
 from base_ops.worker.formats.describe import Description, describe
 

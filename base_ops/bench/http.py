@@ -33,7 +33,7 @@ class Measured:
 
 def measure(connections: int = 1000, body_bytes: int = 10_000) -> Measured:
     """Fetch one object over each of so many connections at once, through the connector that ships."""
-    from base_ops.data_ingestion.specs import SourceSpec
+    from base_ops.data_ingestion.options.sources.source import SourceSpec
     from base_ops.worker.connectors.base import Fetched, Site
     from base_ops.worker.connectors.http import HttpSource
     from base_ops.worker.lake.landing import History

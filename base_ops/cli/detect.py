@@ -38,7 +38,7 @@ def detect(file: str, options: tuple[str, ...], as_json: bool) -> None:
 
 def _read_spec(read: dict[str, Any]) -> Any:
     from base_ops.core.spec import check
-    from base_ops.data_ingestion.specs import ReadSpec
+    from base_ops.data_ingestion.options.reading import ReadSpec
 
     return check(ReadSpec, read, "base-ops detect", noun="read")
 

@@ -14,7 +14,7 @@ from base_ops.core.errors import ConfigError
 from base_ops.core.ids import check_name
 from base_ops.core.settings import load_settings
 from base_ops.core.spec import check
-from base_ops.data_ingestion.specs import SourceSpec
+from base_ops.data_ingestion.options.sources.source import SourceSpec
 
 
 @click.group()

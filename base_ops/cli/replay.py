@@ -13,7 +13,7 @@ from base_ops.core.ids import uuid7
 from base_ops.core.settings import load_settings
 
 if TYPE_CHECKING:
-    from base_ops.data_ingestion.specs import ReadSpec
+    from base_ops.data_ingestion.options.reading import ReadSpec
     from base_ops.worker.lake.store import Store
     from base_ops.worker.replay import Rejects
 
@@ -121,7 +121,7 @@ def _folder_in_lake(quarantine: str) -> tuple[str, str]:
 def _read_spec(store: Store, folder: str) -> ReadSpec:
     """How the records' source is read: from its configuration."""
     from base_ops.core.config import load_source
-    from base_ops.data_ingestion.specs import ReadSpec
+    from base_ops.data_ingestion.options.reading import ReadSpec
     from base_ops.worker.lake.quarantine import read_quarantine
 
     uri = str(read_quarantine(store, folder)["object"][0])

@@ -108,7 +108,7 @@ def look_at(name: str, folder: Path, *, listing: bool = True) -> Standing | Base
 
 
 def _site(raw: dict[str, Any], scratch: Path) -> Site:
-    from base_ops.data_ingestion.specs import SourceSpec
+    from base_ops.data_ingestion.options.sources.source import SourceSpec
     from base_ops.worker.connections.credentials import Keyring
     from base_ops.worker.connectors.base import Site
     from base_ops.worker.secrets import Secrets

@@ -52,7 +52,7 @@ def load_source(source_id: str, folder: Path | None = None) -> dict[str, Any]:
 
 def check_source(document: YamlDocument, raw: Any, *path: str | int, folder: Path | None = None) -> dict[str, Any]:
     """Check a source that stands at `path` of a document, its authentication template filled in."""
-    from base_ops.data_ingestion.specs import SourceSpec
+    from base_ops.data_ingestion.options.sources.source import SourceSpec
 
     name = raw.get("id", "?") if isinstance(raw, dict) else "?"
     if isinstance(raw, dict) and isinstance(raw.get("authentication"), dict):

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from base_ops.core.spec import Spec
-from base_ops.data_ingestion.specs import SourceSpec
+from base_ops.data_ingestion.options.sources.source import SourceSpec
 from base_ops.data_storage.specs import StoreValidatedDataSpec
 
 

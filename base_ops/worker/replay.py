@@ -18,7 +18,7 @@ from typing import Any
 
 from base_ops.core.errors import BadInput, Transient
 from base_ops.core.ids import fingerprint
-from base_ops.data_ingestion.specs import ReadSpec
+from base_ops.data_ingestion.options.reading import ReadSpec
 from base_ops.worker.formats.base import ByteSource
 from base_ops.worker.formats.detect import detect
 from base_ops.worker.formats.wrappers import open_object

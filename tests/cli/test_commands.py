@@ -108,7 +108,7 @@ def test_completion_scripts(tmp_path: Path, shell: str) -> None:
 
 def test_init_source_writes_a_source_that_is_right_for_the_file(tmp_path: Path) -> None:
     from base_ops.core.config import load_source
-    from base_ops.data_ingestion.specs import SourceSpec
+    from base_ops.data_ingestion.options.sources.source import SourceSpec
 
     (tmp_path / "drop").mkdir()
     (tmp_path / "drop" / "aapl_q.csv").write_text("day;price\n2026-01-05;1.5\n2026-01-06;2.5\n")

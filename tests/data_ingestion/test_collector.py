@@ -17,7 +17,7 @@ from fakes.collecting import Asked, Reply, StillClock, collected, connect, conte
 from base_ops.core.errors import BaseOpsError, ConfigError, Transient
 from base_ops.core.protocol import DataRef
 from base_ops.data_ingestion.jobs.collector import slice_name
-from base_ops.data_ingestion.specs import SourceSpec
+from base_ops.data_ingestion.options.sources.source import SourceSpec
 from base_ops.worker.context import JobOutput
 from base_ops.worker.lake.landing import Landing, LandingEntry
 from base_ops.worker.lake.store import Store

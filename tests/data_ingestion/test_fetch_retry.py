@@ -37,11 +37,12 @@ from base_ops.data_ingestion.options.retries import (
     BackoffSpec,
     FailureSpec,
     PartialPolicy,
+    ProcessDeadLettersSpec,
     RetryPoliciesFile,
     RetryPolicySpec,
     SelectOptimalRetryStrategySpec,
 )
-from base_ops.data_ingestion.specs import ProcessDeadLettersSpec, SourceSpec
+from base_ops.data_ingestion.options.sources.source import SourceSpec
 from base_ops.worker.lake.store import Store
 from base_ops.worker.models.champion import find_model, packaged_file
 

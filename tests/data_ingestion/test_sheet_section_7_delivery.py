@@ -15,7 +15,7 @@ from fakes.collecting import Asked, Reply, StillClock, collected, connect, conte
 from base_ops.core.errors import BadInput
 from base_ops.core.protocol import DataRef
 from base_ops.data_ingestion.jobs.collector.stream import process
-from base_ops.data_ingestion.specs import ProcessStreamingDataSpec
+from base_ops.data_ingestion.options.collecting import ProcessStreamingDataSpec
 from base_ops.data_quality.jobs.validator import run as validate
 from base_ops.data_quality.specs import ValidatorSpec
 from base_ops.worker.backoff import Clock

@@ -22,7 +22,7 @@ from hypothesis import strategies as st
 from base_ops.core.errors import BadInput, ConfigError
 from base_ops.core.ids import AgentId
 from base_ops.core.spec import parse_spec
-from base_ops.data_ingestion.specs import WriteSpec
+from base_ops.data_ingestion.options.writing import WriteSpec
 from base_ops.data_security.jobs import masker
 from base_ops.data_security.specs import MaskerSpec, PartialMask
 from base_ops.worker.engine.onepass import run_pass

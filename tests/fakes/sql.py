@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from fakes.collecting import StillClock
 
-from base_ops.data_ingestion.specs import SourceSpec
+from base_ops.data_ingestion.options.sources.source import SourceSpec
 from base_ops.worker.connectors.base import Fetched, Report, Site
 from base_ops.worker.connectors.sql import SqlSource
 from base_ops.worker.lake.landing import History, LandedObject, LandingEntry

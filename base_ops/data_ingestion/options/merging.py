@@ -1,4 +1,5 @@
-"""Options of merging: what counts as one record, how sources are brought to one schema, what is checked."""
+"""Options of merging: what counts as one record, how sources are brought to one schema, how
+conflicts are decided, what is checked."""
 
 from __future__ import annotations
 
@@ -84,4 +85,72 @@ class ShardSpec(Spec):
     def _index_below_count(self) -> ShardSpec:
         if self.index >= self.count:
             raise ValueError(f"shard.index counts from 0 and is below count={self.count}")
+        return self
+
+
+FieldRule = Literal[
+    "last_write_wins",
+    "first_write_wins",
+    "most_recent",
+    "highest_confidence",
+    "most_precise",
+    "priority",
+    "merge_and_flag",
+    "truth_discovery",
+    "weighted_average",
+    "sum",
+    "min",
+    "max",
+    "expression",
+]
+RECORD_RULES = (
+    "last_write_wins",
+    "first_write_wins",
+    "most_recent",
+    "highest_confidence",
+    "priority",
+    "merge_and_flag",
+)
+"""Rules that choose a record, so that several fields can be taken from it together."""
+_ORDERED_OR_WEIGHED = (
+    "last_write_wins",
+    "first_write_wins",
+    "most_recent",
+    "highest_confidence",
+    "weighted_average",
+)
+
+
+class MergeFieldSpec(Spec):
+    """How conflicts in one field, or in several fields that must stay together, are decided."""
+
+    fields: tuple[str, ...] = ()
+    """The fields; left out in `default` only. Several: taken together from one record under the rules that choose a
+    record; each for itself under weighted_average, sum, min and max."""
+    rule: FieldRule
+    by: str | None = None
+    """Column that orders records (last/first_write_wins, most_recent, highest_confidence) or weighs them
+    (weighted_average)."""
+    expression: str | None = None
+    """rule=expression: SQL scalar expression over source-qualified values, e.g. coalesce(oanda, fxcm)."""
+    ignore_nulls: bool = True
+    """Single fields: a record without a value does not win over one with a value."""
+    tolerance: float = Field(0.0, ge=0)
+    """Numbers at most this far apart are no conflict (same unit as the field)."""
+    min_confidence: float = Field(0.0, ge=0, le=1)
+    """truth_discovery: a choice less sure than this is left to the better source."""
+
+    @model_validator(mode="after")
+    def _rule_has_what_it_needs(self) -> MergeFieldSpec:
+        if (self.rule == "expression") != (self.expression is not None):
+            raise ValueError("rule: expression and the key expression go together")
+        if self.rule in ("most_recent", "highest_confidence") and self.by is None:
+            what = "when" if self.rule == "most_recent" else "how sure the source is"
+            raise ValueError(f"rule: {self.rule} needs by, the column that tells {what}")
+        if self.by is not None and self.rule not in _ORDERED_OR_WEIGHED:
+            raise ValueError(f"by has no meaning for rule: {self.rule}; it goes with {', '.join(_ORDERED_OR_WEIGHED)}")
+        if self.min_confidence and self.rule != "truth_discovery":
+            raise ValueError(f"min_confidence has no meaning for rule: {self.rule}; it goes with truth_discovery")
+        if self.rule == "expression" and len(self.fields) > 1:
+            raise ValueError("rule: expression gives the value of one field")
         return self

@@ -11,6 +11,7 @@ from pydantic import Field, model_validator
 from base_ops.core.errors import did_you_mean
 from base_ops.core.spec import Spec
 from base_ops.data_ingestion.options.agreements import Reference
+from base_ops.data_ingestion.options.sources.source import SourceSpec
 
 MAX_TRIES = 10
 """Of any policy, but for streams that go on for ever."""
@@ -244,3 +245,13 @@ class AnalyzeFailurePatternsSpec(Spec):
     """Looked back."""
     max_results: int = Field(5_000, ge=1)
     """Results read, the newest first."""
+
+
+class ProcessDeadLettersSpec(Spec):
+    """One pass over the dead letter queue: expire, replay, report."""
+
+    action: Literal["process_dead_letters"]
+    sources: tuple[SourceSpec, ...] = ()
+    """Sources whose letters may be replayed; those of others wait."""
+    policy: DeadLetterPolicy = Field(default_factory=DeadLetterPolicy)
+    """Size, age and batch."""

@@ -1,4 +1,4 @@
-"""What the scheduler agent can be asked, besides whether a source is there (specs.py)."""
+"""What the scheduler can be asked."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from base_ops.core.spec import Spec
 from base_ops.data_ingestion.options.agreements import load_policies
 from base_ops.data_ingestion.options.schedule_policies import SchedulesFile, load_schedules
 from base_ops.data_ingestion.options.schedules import Names, Zone
+from base_ops.data_ingestion.options.sources.source import SourceSpec
 
 
 def _checked_instant(text: str) -> str:
@@ -139,3 +140,17 @@ class ForecastLoadSpec(Spec):
     """Load per quarter-hour that can be borne; slots that may exceed it are told."""
     target: str | None = None
     """Folder for the forecast; default: forecasts/ in the lake."""
+
+
+class ValidateSourceAvailabilitySpec(Spec):
+    """Whether a source can be fetched from now: its market is open, and it answers."""
+
+    action: Literal["validate_source_availability"] = "validate_source_availability"
+    source: SourceSpec
+    """The source."""
+    market: str | None = None
+    """Name of the calendar its data follows, e.g. XNYS; closed, the source counts as not available."""
+    connect_when_closed: bool = False
+    """Ask the source even while its market is closed."""
+    as_of: Instant | None = None
+    """Ask the calendar about this moment, ISO 8601; default: now."""

@@ -13,7 +13,7 @@ from dataclasses import asdict, replace
 from pydantic import JsonValue, ValidationError
 
 from base_ops.data_ingestion.options.connections import ConnectionProfile, ObservedSpec
-from base_ops.data_ingestion.specs import SourceSpec
+from base_ops.data_ingestion.options.sources.source import SourceSpec
 from base_ops.worker.connectors.base import Report, Site
 
 _KINDS = {"files": "files", "sql": "database", "mongo": "database", "cassandra": "database", "redis": "database",

@@ -11,7 +11,7 @@ import importlib.util
 from pathlib import Path
 
 from base_ops.core.errors import ConfigError, did_you_mean
-from base_ops.data_ingestion.specs import PROTOCOLS, SourceSpec
+from base_ops.data_ingestion.options.sources.source import PROTOCOLS, SourceSpec
 from base_ops.worker.connections.credentials import fitted
 from base_ops.worker.connectors.base import Connector, Site
 

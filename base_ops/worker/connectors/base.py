@@ -17,8 +17,9 @@ from pydantic import JsonValue
 
 from base_ops.core.errors import BadInput
 from base_ops.core.protocol import Finding
-from base_ops.data_ingestion.options.sources.web import WebSpec
-from base_ops.data_ingestion.specs import FilesSpec, HttpSpec, SourceSpec
+from base_ops.data_ingestion.options.sources.files import FilesSpec
+from base_ops.data_ingestion.options.sources.source import SourceSpec
+from base_ops.data_ingestion.options.sources.web import HttpSpec, WebSpec
 from base_ops.worker.backoff import Clock
 from base_ops.worker.lake.landing import History, Landing
 from base_ops.worker.secrets import ConnectionInfo

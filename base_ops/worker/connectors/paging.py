@@ -10,7 +10,7 @@ from typing import Any
 from urllib.parse import urljoin
 
 from base_ops.core.errors import BadInput
-from base_ops.data_ingestion.specs import PagingSpec
+from base_ops.data_ingestion.options.sources.web import PagingSpec
 
 _MAX_JSON_BYTES = 256 << 20
 

@@ -15,7 +15,7 @@ from typing import Any
 from base_ops.core.errors import BadInput, BaseOpsError
 from base_ops.core.protocol import ColumnLineage, Finding, Lineage, StepResult
 from base_ops.core.spec import Spec
-from base_ops.data_ingestion.specs import WriteSpec
+from base_ops.data_ingestion.options.writing import WriteSpec
 from base_ops.worker.context import Context, JobOutput
 from base_ops.worker.engine.crew import ENOUGH, Crew, is_of_share, processes_for
 from base_ops.worker.engine.plan import Step

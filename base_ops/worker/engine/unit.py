@@ -14,7 +14,7 @@ from base_ops.core.errors import BadInput
 from base_ops.core.ids import commit_key, fingerprint
 from base_ops.core.protocol import Counts, DataRef, Finding, StepResult
 from base_ops.core.spec import Spec
-from base_ops.data_ingestion.specs import WriteSpec
+from base_ops.data_ingestion.options.writing import WriteSpec
 from base_ops.worker.context import Context
 from base_ops.worker.engine.crew import SMALL_BYTES
 from base_ops.worker.engine.onepass import PassResult, Stage, run_pass

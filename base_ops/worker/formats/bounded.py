@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from base_ops.core.errors import BadInput
-from base_ops.data_ingestion.specs import ReadSpec
+from base_ops.data_ingestion.options.reading import ReadSpec
 
 FREE_BYTES = 10 << 20
 """Below this the ratio is not looked at."""

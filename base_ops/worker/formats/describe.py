@@ -7,7 +7,7 @@ from typing import Any
 
 from base_ops.core.errors import BaseOpsError
 from base_ops.core.protocol import Finding
-from base_ops.data_ingestion.specs import ReadSpec
+from base_ops.data_ingestion.options.reading import ReadSpec
 from base_ops.worker.engine.plan import Reader
 from base_ops.worker.formats.base import ByteSource, Format
 from base_ops.worker.formats.beginning import beginning

@@ -12,7 +12,7 @@ import polars as pl
 from base_ops.core.errors import BadInput
 from base_ops.core.ids import fingerprint
 from base_ops.core.protocol import DataRef, Finding
-from base_ops.data_ingestion.specs import ReadSpec
+from base_ops.data_ingestion.options.reading import ReadSpec
 from base_ops.worker.engine.plan import POINTER, Batch, Reader
 from base_ops.worker.engine.unit import OBJECT, Input, Member
 from base_ops.worker.formats.base import ByteSource

@@ -11,7 +11,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from base_ops.core.errors import ConfigError
-from base_ops.data_ingestion.specs import ReadSpec
+from base_ops.data_ingestion.options.reading import ReadSpec
 from base_ops.worker.engine.plan import Rejected
 from base_ops.worker.formats.records.lines import Lines, too_long
 from base_ops.worker.formats.records.values import BOM

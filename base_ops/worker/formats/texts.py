@@ -11,7 +11,7 @@ import numpy as np
 import polars as pl
 
 from base_ops.core.protocol import Finding
-from base_ops.data_ingestion.specs import ReadSpec
+from base_ops.data_ingestion.options.reading import ReadSpec
 from base_ops.worker.formats.declared import BadRow
 from base_ops.worker.formats.delimited.columns import name_columns, plan_columns
 from base_ops.worker.formats.delimited.convert import Converter, misfit

@@ -28,7 +28,7 @@ from typing import Any, BinaryIO, cast
 
 from base_ops.core.errors import BadInput
 from base_ops.core.protocol import Finding
-from base_ops.data_ingestion.specs import ReadSpec
+from base_ops.data_ingestion.options.reading import ReadSpec
 from base_ops.worker.formats.base import ByteSource
 from base_ops.worker.formats.bounded import Bounded, bomb
 from base_ops.worker.formats.tars import first_file, is_tar, tar_files, tar_member

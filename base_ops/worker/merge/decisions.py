@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import polars as pl
 
 from base_ops.core.errors import BadInput, ConfigError, did_you_mean
-from base_ops.data_ingestion.specs import RECORD_RULES, FieldRule, MergeFieldSpec, MergerSpec
+from base_ops.data_ingestion.options.merging import RECORD_RULES, FieldRule, MergeFieldSpec
+from base_ops.data_ingestion.specs import MergerSpec
 from base_ops.worker.merge.files import Inputs, prove_exact
 from base_ops.worker.merge.kinds import implied_rules
 

@@ -20,7 +20,7 @@ from base_ops.data_ingestion.models.source_detection.detect import MIN_CONFIDENC
 from base_ops.data_ingestion.models.source_detection.features import FEATURES, features_of
 from base_ops.data_ingestion.models.source_detection.propose import propose
 from base_ops.data_ingestion.models.source_detection.samples import Sample, samples
-from base_ops.data_ingestion.specs import SourceSpec
+from base_ops.data_ingestion.options.sources.source import SourceSpec
 from base_ops.worker.models.champion import packaged_file
 from base_ops.worker.models.trees import Trees, load_trees
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from base_ops.data_ingestion.options.connections import ConnectorChecks
-from base_ops.data_ingestion.specs import SourceSpec
+from base_ops.data_ingestion.options.sources.source import SourceSpec
 from base_ops.worker.connections.health import Inspector
 from base_ops.worker.connectors.base import Site
 from base_ops.worker.secrets import ConnectionInfo

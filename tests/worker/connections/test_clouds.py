@@ -20,7 +20,7 @@ from fakes.s3 import client, s3_server
 
 from base_ops.core.config import fill_template
 from base_ops.core.errors import BaseOpsError, ConfigError, Denied
-from base_ops.data_ingestion.specs import SourceSpec
+from base_ops.data_ingestion.options.sources.source import SourceSpec
 from base_ops.worker.connections import clouds, tokens
 from base_ops.worker.connections.credentials import Keyring, credentials_of
 from base_ops.worker.connectors import open_connector

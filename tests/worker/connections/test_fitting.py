@@ -12,7 +12,7 @@ from base_ops.core.config import config_dir, fill_template
 from base_ops.core.errors import ConfigError
 from base_ops.core.yamlio import load_yaml
 from base_ops.data_ingestion.options.fitting import FAMILIES, FITTING
-from base_ops.data_ingestion.specs import SourceSpec
+from base_ops.data_ingestion.options.sources.source import SourceSpec
 from base_ops.worker.connections.__main__ import BLOCKS
 from base_ops.worker.connectors import known_protocols, open_connector
 from base_ops.worker.connectors.base import Site

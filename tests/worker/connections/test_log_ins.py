@@ -16,7 +16,7 @@ from fakes.secured import CERTIFIED, PASSWORD
 from base_ops.core.config import fill_template
 from base_ops.core.errors import BaseOpsError, ConfigError, Denied, Transient
 from base_ops.data_ingestion.options.connections import ConnectorChecks
-from base_ops.data_ingestion.specs import SourceSpec
+from base_ops.data_ingestion.options.sources.source import SourceSpec
 from base_ops.worker.connections.__main__ import BLOCKS
 from base_ops.worker.connections.health import Inspector
 from base_ops.worker.connectors.base import Site

@@ -12,7 +12,7 @@ from fakes.databases import free_port
 
 from base_ops.core.config import fill_template
 from base_ops.core.errors import ConfigError
-from base_ops.data_ingestion.specs import SourceSpec
+from base_ops.data_ingestion.options.sources.source import SourceSpec
 from base_ops.worker.connectors import open_connector
 from base_ops.worker.connectors.base import Site
 from base_ops.worker.lake.landing import History

@@ -20,7 +20,7 @@ from base_ops.core.config import config_dir, fill_template
 from base_ops.core.errors import BaseOpsError, ConfigError, Denied, Transient
 from base_ops.core.yamlio import load_yaml
 from base_ops.data_ingestion.options.fitting import FAMILIES, FITTING
-from base_ops.data_ingestion.specs import SourceSpec
+from base_ops.data_ingestion.options.sources.source import SourceSpec
 from base_ops.worker.connections import oauth, tokens
 from base_ops.worker.connections.__main__ import BLOCKS, WEB
 from base_ops.worker.connections.consent import code_from_browser

@@ -14,7 +14,7 @@ from fakes.identity import PASSWORD, USER, identity_provider
 
 from base_ops.core.errors import BaseOpsError, ConfigError
 from base_ops.data_ingestion.options.connections import ConnectorChecks
-from base_ops.data_ingestion.specs import SourceSpec
+from base_ops.data_ingestion.options.sources.source import SourceSpec
 from base_ops.worker.connections.health import Inspector, Standing
 from base_ops.worker.connectors.base import Site
 from base_ops.worker.secrets import ConnectionInfo

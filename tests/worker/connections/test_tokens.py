@@ -17,7 +17,7 @@ from fakes.identity import CLIENT, SECRET, Provider, identity_provider
 
 from base_ops.core.config import fill_template
 from base_ops.core.errors import Denied
-from base_ops.data_ingestion.specs import SourceSpec
+from base_ops.data_ingestion.options.sources.source import SourceSpec
 from base_ops.worker.connections import tokens
 from base_ops.worker.connections.credentials import Credentials, Keyring, credentials_of
 from base_ops.worker.connections.http import token_of

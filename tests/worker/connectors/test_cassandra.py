@@ -17,7 +17,7 @@ import pytest
 from cassandra.util import Date, SortedSet, Time
 
 from base_ops.core.errors import BaseOpsError, ConfigError, Denied, Transient
-from base_ops.data_ingestion.specs import SourceSpec
+from base_ops.data_ingestion.options.sources.source import SourceSpec
 from base_ops.worker.connectors.base import Fetched, Report, Site
 from base_ops.worker.connectors.cassandra import CassandraSource
 from base_ops.worker.lake.landing import History

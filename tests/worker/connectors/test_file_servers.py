@@ -13,7 +13,7 @@ from fakes.collecting import StillClock, collected, connect
 from fakes.file_servers import PASSWORD, PEERS, Peer, asyncssh_server, free_port, ftp_server
 
 from base_ops.core.errors import BaseOpsError, ConfigError, Denied, Transient
-from base_ops.data_ingestion.specs import SourceSpec
+from base_ops.data_ingestion.options.sources.source import SourceSpec
 from base_ops.worker.connectors import open_connector
 from base_ops.worker.connectors.base import Fetched, Report, Site
 from base_ops.worker.connectors.files import Files

@@ -10,7 +10,7 @@ import pytest
 from fakes.collecting import Asked, Reply, Script, StillClock, collected, connect, in_turn, serving
 
 from base_ops.core.errors import BadInput, BaseOpsError, ConfigError, Denied, Transient
-from base_ops.data_ingestion.specs import SourceSpec
+from base_ops.data_ingestion.options.sources.source import SourceSpec
 
 QUERY = "query($after: String, $symbol: String) { trades(first: 3, after: $after, symbol: $symbol) { nodes { id } pageInfo { hasNextPage endCursor } } }"
 SCHEMA = """

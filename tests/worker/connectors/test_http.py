@@ -17,7 +17,7 @@ import pytest
 from fakes.collecting import Asked, Reply, Script, ScriptedServer, StillClock, in_turn, page, serving
 
 from base_ops.core.errors import BadInput, BaseOpsError, ConfigError, Denied, Transient
-from base_ops.data_ingestion.specs import SourceSpec
+from base_ops.data_ingestion.options.sources.source import SourceSpec
 from base_ops.worker.backoff import Clock
 from base_ops.worker.connectors import open_connector
 from base_ops.worker.connectors.base import Fetched, Report, Site

@@ -198,7 +198,7 @@ def test_a_series_that_is_unchanged_is_not_sent_again(tmp_path: Path) -> None:
 
 
 def test_one_cursor_for_several_series_is_refused() -> None:
-    from base_ops.data_ingestion.specs import SourceSpec
+    from base_ops.data_ingestion.options.sources.source import SourceSpec
 
     http = {"path": "/q", "each": {"n": ["1"]}, "cursor_field": "at", "cursor_param": "since"}
     with pytest.raises(ValueError, match="exclude each other"):

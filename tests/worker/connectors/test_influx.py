@@ -15,7 +15,7 @@ from fakes.collecting import StillClock
 
 from base_ops.bench.serving import in_thread
 from base_ops.core.errors import BaseOpsError, ConfigError, Denied, Transient
-from base_ops.data_ingestion.specs import SourceSpec
+from base_ops.data_ingestion.options.sources.source import SourceSpec
 from base_ops.worker.connectors.base import Fetched, Site
 from base_ops.worker.connectors.influx import InfluxSource
 from base_ops.worker.lake.landing import History, LandingEntry

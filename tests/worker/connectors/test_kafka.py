@@ -15,7 +15,7 @@ from fakes.collecting import collected, connect, context
 from fakes.landed import dead_letters, killed_run, lines
 
 from base_ops.core.errors import BadInput, ConfigError, Denied, Transient
-from base_ops.data_ingestion.specs import SourceSpec
+from base_ops.data_ingestion.options.sources.source import SourceSpec
 from base_ops.worker.connectors.base import Site
 from base_ops.worker.connectors.kafka import KafkaStream
 from base_ops.worker.lake.landing import History

@@ -12,7 +12,7 @@ import pytest
 from fakes.collecting import StillClock
 
 from base_ops.core.errors import BadInput, BaseOpsError, ConfigError
-from base_ops.data_ingestion.specs import SourceSpec
+from base_ops.data_ingestion.options.sources.source import SourceSpec
 from base_ops.worker.connectors import open_connector
 from base_ops.worker.connectors.base import Fetched, Report, Site
 from base_ops.worker.connectors.local import LocalFiles

@@ -15,7 +15,7 @@ from fakes.collecting import StillClock
 from fakes.mongo import FakeMongo, fake_mongo
 
 from base_ops.core.errors import BaseOpsError, ConfigError, Denied, Transient
-from base_ops.data_ingestion.specs import SourceSpec
+from base_ops.data_ingestion.options.sources.source import SourceSpec
 from base_ops.worker.connectors.base import Fetched, Report, Site
 from base_ops.worker.connectors.mongo import MongoSource
 from base_ops.worker.lake.landing import History, LandedObject, LandingEntry

@@ -23,7 +23,7 @@ from fakes.collecting import Asked, Reply, StillClock, serving, wait_until
 from fakes.file_servers import free_port
 
 from base_ops.core.errors import BaseOpsError, ConfigError, Denied, Transient
-from base_ops.data_ingestion.specs import SourceSpec
+from base_ops.data_ingestion.options.sources.source import SourceSpec
 from base_ops.worker.connectors import open_connector
 from base_ops.worker.connectors.base import Fetched, Report, Site
 from base_ops.worker.lake.landing import History, LandedObject, LandingEntry

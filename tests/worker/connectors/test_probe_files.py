@@ -6,7 +6,7 @@ from pathlib import Path
 
 from fakes.collecting import StillClock
 
-from base_ops.data_ingestion.specs import SourceSpec
+from base_ops.data_ingestion.options.sources.source import SourceSpec
 from base_ops.worker.connectors.base import Site
 from base_ops.worker.connectors.local import LocalFiles
 

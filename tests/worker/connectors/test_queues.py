@@ -16,7 +16,7 @@ from fakes.collecting import collected, connect, context
 from fakes.landed import dead_letters, killed_run, lines
 
 from base_ops.core.errors import BadInput, ConfigError, Denied
-from base_ops.data_ingestion.specs import SourceSpec
+from base_ops.data_ingestion.options.sources.source import SourceSpec
 from base_ops.worker.connectors import open_connector
 from base_ops.worker.connectors.base import Site
 

@@ -14,7 +14,7 @@ from fakes.collecting import StillClock
 from fakes.databases import redis_server
 
 from base_ops.core.errors import BadInput, BaseOpsError, ConfigError, Denied, Transient
-from base_ops.data_ingestion.specs import SourceSpec
+from base_ops.data_ingestion.options.sources.source import SourceSpec
 from base_ops.worker.connectors.base import Fetched, Report, Site
 from base_ops.worker.connectors.redis import RedisSource
 from base_ops.worker.lake.landing import History, LandingEntry

@@ -14,7 +14,7 @@ from fakes.collecting import Reply, StillClock, collected, connect, in_turn, ser
 from fakes.s3 import client, s3_server
 
 from base_ops.core.errors import BadInput, BaseOpsError, ConfigError, Denied, Transient
-from base_ops.data_ingestion.specs import SourceSpec
+from base_ops.data_ingestion.options.sources.source import SourceSpec
 from base_ops.worker.connectors.base import Fetched, Site
 from base_ops.worker.connectors.s3 import S3Files
 from base_ops.worker.lake.landing import History, LandedObject, LandingEntry

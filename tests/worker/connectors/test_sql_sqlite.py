@@ -12,7 +12,7 @@ from fakes.sql import Landed
 from pydantic import ValidationError
 
 from base_ops.core.errors import BadInput, ConfigError, Transient
-from base_ops.data_ingestion.specs import SourceSpec
+from base_ops.data_ingestion.options.sources.source import SourceSpec
 from base_ops.worker.secrets import ConnectionInfo
 
 

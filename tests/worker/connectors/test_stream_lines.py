@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from base_ops.core.errors import BaseOpsError, ConfigError
-from base_ops.data_ingestion.specs import SourceSpec
+from base_ops.data_ingestion.options.sources.source import SourceSpec
 from base_ops.worker.connectors.base import Fetched, Site
 from base_ops.worker.connectors.streams.envelope import Envelope, Poison, json_time
 from base_ops.worker.connectors.streams.taking import Taking

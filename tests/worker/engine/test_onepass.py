@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from base_ops.core.errors import BadInput
 from base_ops.core.protocol import Finding
-from base_ops.data_ingestion.specs import WriteSpec
+from base_ops.data_ingestion.options.writing import WriteSpec
 from base_ops.worker.engine.onepass import run_pass
 from base_ops.worker.engine.plan import POINTER, Batch, Check, Observation, Plan, Rejected
 from base_ops.worker.lake.quarantine import Quarantine, read_quarantine

@@ -18,7 +18,8 @@ from hypothesis import strategies as st
 from polars.testing import assert_frame_equal as _assert_frame_equal
 
 from base_ops.core.errors import BadInput, ConfigError
-from base_ops.data_ingestion.specs import ColumnSpec, ReadSpec, WriteSpec
+from base_ops.data_ingestion.options.reading import ColumnSpec, ReadSpec
+from base_ops.data_ingestion.options.writing import WriteSpec
 from base_ops.worker.engine.plan import POINTER
 from base_ops.worker.engine.sinks import SUFFIXES, check_types, delta, format_of, write_batches
 from base_ops.worker.formats.base import ByteSource

@@ -11,7 +11,7 @@ from typing import Any, BinaryIO
 import polars as pl
 
 from base_ops.core.protocol import Finding
-from base_ops.data_ingestion.specs import ReadSpec
+from base_ops.data_ingestion.options.reading import ReadSpec
 from base_ops.worker.engine.plan import POINTER, Rejected
 from base_ops.worker.formats.base import ByteSource
 from base_ops.worker.formats.delimited.reader import DelimitedReader

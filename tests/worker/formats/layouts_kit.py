@@ -9,7 +9,7 @@ import polars as pl
 from delimited_kit import Outcome, source_of
 
 from base_ops.core.errors import BadInput, ConfigError
-from base_ops.data_ingestion.specs import ReadSpec
+from base_ops.data_ingestion.options.reading import ReadSpec
 from base_ops.worker.engine.plan import POINTER
 from base_ops.worker.formats.registry import get_format
 

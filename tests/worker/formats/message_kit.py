@@ -9,7 +9,7 @@ from typing import Any
 import polars as pl
 
 from base_ops.core.errors import BadInput, ConfigError
-from base_ops.data_ingestion.specs import ReadSpec
+from base_ops.data_ingestion.options.reading import ReadSpec
 from base_ops.worker.engine.plan import POINTER, Rejected
 from base_ops.worker.formats.base import ByteSource, Format
 

@@ -11,7 +11,7 @@ import polars as pl
 import pytest
 
 from base_ops.core.errors import BadInput, ConfigError
-from base_ops.data_ingestion.specs import ReadSpec
+from base_ops.data_ingestion.options.reading import ReadSpec
 from base_ops.worker.engine.plan import POINTER, Reader, Rejected
 from base_ops.worker.formats.base import ByteSource, Format
 

@@ -13,7 +13,7 @@ import pyarrow.ipc as ipc
 import pytest
 
 from base_ops.core.errors import BadInput
-from base_ops.data_ingestion.specs import ColumnSpec, ReadSpec
+from base_ops.data_ingestion.options.reading import ColumnSpec, ReadSpec
 from base_ops.worker.engine.plan import POINTER, Rejected
 from base_ops.worker.formats.arrow import FORMAT
 from base_ops.worker.formats.base import ByteSource

@@ -24,7 +24,7 @@ from hypothesis import strategies as st
 
 from base_ops.core.errors import BadInput, ConfigError
 from base_ops.data_ingestion.options.binary import AvroOptions
-from base_ops.data_ingestion.specs import ColumnSpec, ReadSpec
+from base_ops.data_ingestion.options.reading import ColumnSpec, ReadSpec
 from base_ops.worker.engine.plan import POINTER, Reader, Rejected
 from base_ops.worker.formats.avro import FORMAT
 from base_ops.worker.formats.avro.codecs import CODECS

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from base_ops.bench.detection import GREAT, detect_great
-from base_ops.data_ingestion.specs import ReadSpec
+from base_ops.data_ingestion.options.reading import ReadSpec
 from base_ops.worker.formats.beginning import LIMIT_BYTES, beginning
 from base_ops.worker.formats.describe import describe
 

@@ -17,7 +17,7 @@ import pytest
 from delimited_kit import read, source_of
 
 from base_ops.core.errors import BadInput, ConfigError
-from base_ops.data_ingestion.specs import ReadSpec
+from base_ops.data_ingestion.options.reading import ReadSpec
 from base_ops.worker.engine.plan import POINTER
 from base_ops.worker.formats.base import ByteSource
 from base_ops.worker.formats.delimited import FORMAT

@@ -12,7 +12,7 @@ import pytest
 from delimited_kit import read
 from delimited_variants import variant
 
-from base_ops.data_ingestion.specs import ReadSpec
+from base_ops.data_ingestion.options.reading import ReadSpec
 from base_ops.worker.formats.delimited.encoding import guess_encoding
 from base_ops.worker.formats.delimited.sniff import detect_dialect
 

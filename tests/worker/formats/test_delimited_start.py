@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from delimited_kit import read
 
-from base_ops.data_ingestion.specs import ReadSpec
+from base_ops.data_ingestion.options.reading import ReadSpec
 from base_ops.worker.formats.delimited.sniff import detect_dialect
 
 # text, lines above the header, header, label rows

@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from base_ops.core.errors import BadInput, ConfigError
-from base_ops.data_ingestion.specs import ReadSpec
+from base_ops.data_ingestion.options.reading import ReadSpec
 from base_ops.worker.formats.detect import choose_format, decide, detect, detect_head, open_reader
 from base_ops.worker.formats.registry import get_format, known_formats
 from base_ops.worker.formats.wrappers import open_object, wrapper_of

@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from base_ops.core.errors import BadInput
-from base_ops.data_ingestion.specs import ColumnSpec, ReadSpec
+from base_ops.data_ingestion.options.reading import ColumnSpec, ReadSpec
 from base_ops.worker.engine.plan import POINTER, Reader, Rejected
 from base_ops.worker.formats.base import ByteSource
 from base_ops.worker.formats.json import FORMAT

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from base_ops.core.errors import BadInput, ConfigError
-from base_ops.data_ingestion.specs import ReadSpec
+from base_ops.data_ingestion.options.reading import ReadSpec
 from base_ops.worker.engine.plan import Reader, Rejected
 from base_ops.worker.formats.base import ByteSource
 from base_ops.worker.formats.detect import detect

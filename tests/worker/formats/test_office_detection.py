@@ -13,7 +13,7 @@ from test_xls import book as xls_book
 from test_xlsx import book as xlsx_book
 from test_xlsx import encrypted_package
 
-from base_ops.data_ingestion.specs import ReadSpec
+from base_ops.data_ingestion.options.reading import ReadSpec
 from base_ops.worker.formats.base import ByteSource
 from base_ops.worker.formats.detect import detect, open_reader
 from base_ops.worker.formats.wrappers import open_object

@@ -18,7 +18,7 @@ import pytest
 
 from base_ops.core.errors import BadInput, ConfigError
 from base_ops.data_ingestion.options.binary import ParquetOptions
-from base_ops.data_ingestion.specs import ColumnSpec, ReadSpec
+from base_ops.data_ingestion.options.reading import ColumnSpec, ReadSpec
 from base_ops.worker.engine.plan import POINTER, Reader, Rejected
 from base_ops.worker.formats import columnar
 from base_ops.worker.formats.base import ByteSource

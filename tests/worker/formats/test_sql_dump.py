@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from layouts_kit import read_as, refusal
 
 from base_ops.core.errors import BadInput
-from base_ops.data_ingestion.specs import ReadSpec
+from base_ops.data_ingestion.options.reading import ReadSpec
 from base_ops.worker.formats.registry import get_format
 from base_ops.worker.formats.sql_dump import FORMAT
 from base_ops.worker.formats.sql_dump.definition import columns_of

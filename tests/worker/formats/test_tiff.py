@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from office_kit import codes, mutated, open_bytes, refusal, rows_of, survives
 
 from base_ops.core.errors import BadInput
-from base_ops.data_ingestion.specs import ColumnSpec
+from base_ops.data_ingestion.options.reading import ColumnSpec
 from base_ops.worker.engine.plan import Reader
 from base_ops.worker.formats.tiff import FORMAT, extract
 

@@ -27,7 +27,7 @@ from openpyxl.cell.rich_text import CellRichText, TextBlock
 from openpyxl.cell.text import InlineFont
 
 from base_ops.core.errors import BadInput, ConfigError
-from base_ops.data_ingestion.specs import ColumnSpec, ReadSpec
+from base_ops.data_ingestion.options.reading import ColumnSpec, ReadSpec
 from base_ops.worker.engine.plan import Reader, Rejected
 from base_ops.worker.formats.detect import choose_format
 from base_ops.worker.formats.office.cells import Kind

@@ -14,7 +14,7 @@ from lxml import etree
 from xml_kit import codes, open_xml, read_xml, rows_of, texts
 
 from base_ops.core.errors import BadInput, ConfigError
-from base_ops.data_ingestion.specs import ColumnSpec
+from base_ops.data_ingestion.options.reading import ColumnSpec
 from base_ops.worker.engine.plan import POINTER
 from base_ops.worker.formats.xml import FORMAT, encoding, survey
 from base_ops.worker.formats.xml.reader import XmlReader

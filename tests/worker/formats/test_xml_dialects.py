@@ -10,7 +10,7 @@ import pytest
 from xml_kit import codes, read_xml, rows_of
 
 from base_ops.core.errors import BadInput
-from base_ops.data_ingestion.specs import ReadSpec
+from base_ops.data_ingestion.options.reading import ReadSpec
 from base_ops.worker.formats.base import ByteSource
 from base_ops.worker.formats.detect import choose_format
 

@@ -11,7 +11,7 @@ import pytest
 from xml_kit import read_xml
 
 from base_ops.core.errors import BadInput
-from base_ops.data_ingestion.specs import ReadSpec
+from base_ops.data_ingestion.options.reading import ReadSpec
 from base_ops.worker.formats.base import ByteSource
 from base_ops.worker.formats.xml import FORMAT, encoding
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 from typing import Any
 
-from base_ops.data_ingestion.specs import ColumnSpec, ReadSpec
+from base_ops.data_ingestion.options.reading import ColumnSpec, ReadSpec
 from base_ops.worker.engine.plan import POINTER, Reader, Rejected
 from base_ops.worker.formats.base import ByteSource
 from base_ops.worker.formats.registry import get_format

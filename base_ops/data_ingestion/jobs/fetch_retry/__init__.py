@@ -7,8 +7,11 @@ observations; for `cache` also references to what landed last; for `dead_letter`
 from __future__ import annotations
 
 from base_ops.data_ingestion.jobs.fetch_retry import analyze, dead_letters, select
-from base_ops.data_ingestion.options.retries import AnalyzeFailurePatternsSpec, SelectOptimalRetryStrategySpec
-from base_ops.data_ingestion.specs import ProcessDeadLettersSpec
+from base_ops.data_ingestion.options.retries import (
+    AnalyzeFailurePatternsSpec,
+    ProcessDeadLettersSpec,
+    SelectOptimalRetryStrategySpec,
+)
 from base_ops.worker.backoff import Clock
 from base_ops.worker.context import Context, JobOutput
 

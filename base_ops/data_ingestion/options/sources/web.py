@@ -1,4 +1,4 @@
-"""Web protocols: what all have in common, GraphQL, SOAP, server-sent events, WebSocket. REST is in specs.py."""
+"""Web protocols: what all have in common, REST, GraphQL, SOAP, server-sent events, WebSocket."""
 
 from __future__ import annotations
 
@@ -44,6 +44,59 @@ class WebSpec(ProtocolSpec):
     """First wait between attempts, doubled each time, at most 30 s."""
     max_retry_after_s: float = Field(120.0, ge=0)
     """A longer Retry-After ends the job as transient, seconds."""
+
+
+class PagingSpec(Spec):
+    """How a REST API hands out pages."""
+
+    style: Literal["none", "page", "offset", "cursor", "link"] = "none"
+    param: str | None = None
+    """Query parameter of the page number, offset or cursor; default: page, offset, cursor."""
+    size_param: str | None = None
+    """Query parameter of the page size, if the API has one."""
+    size: int = Field(1000, ge=1)
+    """Records per page asked for; page and offset end at an empty page, since an API may hand out fewer."""
+    next_path: str = "next"
+    """cursor: path of the next cursor, or of the next page's URL, in the body; null or absent ends."""
+    first: int = 1
+    """page: number of the first page."""
+    max_pages: int = Field(100_000, ge=1)
+    """More pages than this is an error, not a cut."""
+
+
+class HttpSpec(WebSpec):
+    """A REST endpoint; host and credentials come from the connection."""
+
+    each: dict[str, tuple[str, ...]] = Field(default_factory=dict)
+    """Ask once for each value of these query parameters (each combination of several), e.g. symbol: [EURUSD, …]. The
+    values become captures of what is landed."""
+    connections: int = Field(10, ge=1, le=1000)
+    """each: so many are asked for at once."""
+    paging: PagingSpec = Field(default_factory=PagingSpec)
+    records: str | None = None
+    """Path of the list of records in each page's body; default: the body itself."""
+    cursor_field: str | None = None
+    """Incremental: field of a record whose greatest value is the cursor."""
+    cursor_param: str | None = None
+    """Incremental: query parameter that asks for records after the cursor."""
+    window_params: tuple[str, str] | None = None
+    """Backfill: query parameters of window start and end (ISO 8601)."""
+
+    @model_validator(mode="after")
+    def _cursor_both_ways(self) -> HttpSpec:
+        if (self.cursor_field is None) != (self.cursor_param is None):
+            raise ValueError("cursor_field (what is remembered) and cursor_param (what is sent) go together")
+        if self.each and self.cursor_field is not None:
+            raise ValueError("one cursor cannot hold for several series: each and cursor_field exclude each other")
+        return self
+
+    @property
+    def moves_cursor(self) -> bool:
+        return self.cursor_field is not None
+
+    @property
+    def takes_window(self) -> bool:
+        return self.window_params is not None
 
 
 class GraphqlSpec(WebSpec):

@@ -20,7 +20,7 @@ import duckdb
 import polars as pl
 
 from base_ops.core.errors import BadInput, ConfigError, Transient
-from base_ops.data_ingestion.specs import WriteSpec
+from base_ops.data_ingestion.options.writing import WriteSpec
 from base_ops.data_quality.jobs.validator import Validator
 from base_ops.data_quality.jobs.validator.checks import dtype_in, id_of
 from base_ops.data_quality.specs import UniqueRule, ValidatorSpec

@@ -22,7 +22,7 @@ from typing import Any, Protocol
 import polars as pl
 
 from base_ops.core.errors import BadInput, ConfigError, did_you_mean
-from base_ops.data_ingestion.specs import WriteSpec
+from base_ops.data_ingestion.options.writing import WriteSpec
 from base_ops.worker.lake.store import Store
 
 SUFFIXES = {

@@ -8,7 +8,7 @@ from typing import Any
 
 import polars as pl
 
-from base_ops.data_ingestion.specs import WriteSpec
+from base_ops.data_ingestion.options.writing import WriteSpec
 from base_ops.worker.engine.sinks.lazy import lazy_frame
 
 

@@ -20,7 +20,7 @@ import polars as pl
 import pyarrow as pa
 
 from base_ops.core.errors import ConfigError
-from base_ops.data_ingestion.specs import WriteSpec
+from base_ops.data_ingestion.options.writing import WriteSpec
 from base_ops.worker.engine.sinks import refuse_value
 from base_ops.worker.engine.sinks.decimals import as_bytes, has_decimals
 from base_ops.worker.formats.avro import MAGIC

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import polars as pl
 
-from base_ops.data_ingestion.specs import WriteSpec
+from base_ops.data_ingestion.options.writing import WriteSpec
 from base_ops.worker.engine.sinks import refuse_value
 from base_ops.worker.engine.sinks.lazy import lazy_frame
 

@@ -18,7 +18,7 @@ from deltalake.exceptions import CommitFailedError, DeltaError
 from deltalake.transaction import AddAction, create_table_with_add_actions
 
 from base_ops.core.errors import Transient
-from base_ops.data_ingestion.specs import WriteSpec
+from base_ops.data_ingestion.options.writing import WriteSpec
 from base_ops.worker.engine.sinks import parquet, walk
 from base_ops.worker.lake.store import Store
 from base_ops.worker.lake.tables.delta import storage_options

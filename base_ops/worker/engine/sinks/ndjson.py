@@ -8,7 +8,7 @@ from pathlib import Path
 
 import polars as pl
 
-from base_ops.data_ingestion.specs import WriteSpec
+from base_ops.data_ingestion.options.writing import WriteSpec
 from base_ops.worker.engine.sinks import refuse_value, walk
 
 _NULL = pl.lit("null")

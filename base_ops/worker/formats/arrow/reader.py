@@ -13,7 +13,7 @@ import pyarrow.ipc as ipc
 
 from base_ops.core.errors import BadInput
 from base_ops.core.protocol import Finding
-from base_ops.data_ingestion.specs import ReadSpec
+from base_ops.data_ingestion.options.reading import ReadSpec
 from base_ops.worker.engine.plan import Reader
 from base_ops.worker.formats.arrow import CONTINUATION, MAGIC, is_stream
 from base_ops.worker.formats.base import ByteSource

@@ -19,7 +19,7 @@ Limits: a block unpacks to at most 256 MiB, the file to `max_ratio` times its si
 
 from __future__ import annotations
 
-from base_ops.data_ingestion.specs import ReadSpec
+from base_ops.data_ingestion.options.reading import ReadSpec
 from base_ops.worker.engine.plan import Reader
 from base_ops.worker.formats.base import ByteSource
 

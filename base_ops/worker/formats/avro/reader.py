@@ -13,7 +13,7 @@ import polars as pl
 
 from base_ops.core.errors import BadInput
 from base_ops.core.protocol import Finding
-from base_ops.data_ingestion.specs import ReadSpec
+from base_ops.data_ingestion.options.reading import ReadSpec
 from base_ops.worker.engine.plan import Batch
 from base_ops.worker.formats.avro.codecs import CODECS, Damaged, TooLarge
 from base_ops.worker.formats.avro.container import MAX_BLOCK_BYTES, Block, blocks, damaged, read_header

@@ -10,7 +10,7 @@ import polars as pl
 from base_ops.core.errors import BadInput, ConfigError, did_you_mean
 from base_ops.core.protocol import Finding
 from base_ops.data_ingestion.options.layouts import CobolOptions
-from base_ops.data_ingestion.specs import ReadSpec
+from base_ops.data_ingestion.options.reading import ReadSpec
 from base_ops.worker.engine.plan import POINTER, Batch, Rejected
 from base_ops.worker.formats.base import ByteSource
 from base_ops.worker.formats.cobol import alphanumerics

@@ -26,7 +26,7 @@ Limits: max_record_bytes, max_columns, sample_rows; DETAILED refusals of a block
 
 from __future__ import annotations
 
-from base_ops.data_ingestion.specs import ReadSpec
+from base_ops.data_ingestion.options.reading import ReadSpec
 from base_ops.worker.engine.plan import Reader
 from base_ops.worker.formats.base import ByteSource
 from base_ops.worker.formats.delimited.sniff import likelihood

@@ -9,7 +9,7 @@ import polars as pl
 
 from base_ops.core.errors import BadInput, ConfigError
 from base_ops.core.protocol import Finding
-from base_ops.data_ingestion.specs import ColumnSpec, ReadSpec
+from base_ops.data_ingestion.options.reading import ColumnSpec, ReadSpec
 from base_ops.worker.engine.plan import POINTER
 from base_ops.worker.formats.delimited.infer import Guess, clean, decimal_separator, guess_type, iso_format, traits_of
 from base_ops.worker.formats.delimited.numbers import NumberForm, declared_form

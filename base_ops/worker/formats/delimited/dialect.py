@@ -6,7 +6,7 @@ import codecs
 from dataclasses import dataclass
 
 from base_ops.core.errors import ConfigError
-from base_ops.data_ingestion.specs import ReadSpec
+from base_ops.data_ingestion.options.reading import ReadSpec
 
 
 @dataclass(frozen=True)

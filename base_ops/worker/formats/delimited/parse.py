@@ -10,7 +10,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from base_ops.core.errors import BadInput
-from base_ops.data_ingestion.specs import ReadSpec
+from base_ops.data_ingestion.options.reading import ReadSpec
 from base_ops.worker.engine.plan import POINTER, Batch, Rejected
 from base_ops.worker.formats.delimited.blocks import UNDECODABLE, Block, Reasons
 from base_ops.worker.formats.delimited.cells import join_record, split_record

@@ -13,7 +13,7 @@ from collections import Counter
 from functools import lru_cache
 
 from base_ops.core.errors import BadInput
-from base_ops.data_ingestion.specs import ReadSpec
+from base_ops.data_ingestion.options.reading import ReadSpec
 from base_ops.worker.formats.delimited.dialect import Dialect
 from base_ops.worker.formats.delimited.encoding import settle_encoding
 from base_ops.worker.formats.delimited.start import Row, Start, find_start, is_value

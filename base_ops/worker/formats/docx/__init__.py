@@ -10,7 +10,7 @@ cell is in its first one. Nothing outside the file is fetched. Passwords and mac
 
 from __future__ import annotations
 
-from base_ops.data_ingestion.specs import ReadSpec
+from base_ops.data_ingestion.options.reading import ReadSpec
 from base_ops.worker.engine.plan import Reader
 from base_ops.worker.formats.base import ByteSource
 from base_ops.worker.formats.office.packages import package_likelihood

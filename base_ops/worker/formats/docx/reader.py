@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from base_ops.core.errors import BadInput
-from base_ops.data_ingestion.specs import ReadSpec
+from base_ops.data_ingestion.options.reading import ReadSpec
 from base_ops.worker.formats.base import ByteSource
 from base_ops.worker.formats.office.fixed import with_columns
 from base_ops.worker.formats.office.grids import Grid, grid_records

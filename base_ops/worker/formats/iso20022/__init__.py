@@ -9,7 +9,7 @@ The records of other messages are found as in any XML. Amounts are two columns: 
 
 from __future__ import annotations
 
-from base_ops.data_ingestion.specs import ReadSpec
+from base_ops.data_ingestion.options.reading import ReadSpec
 from base_ops.worker.engine.plan import Reader
 from base_ops.worker.formats.base import ByteSource
 from base_ops.worker.formats.xml.dialect import Dialect

@@ -9,7 +9,7 @@ from typing import Any
 import polars as pl
 
 from base_ops.core.protocol import Finding
-from base_ops.data_ingestion.specs import ReadSpec
+from base_ops.data_ingestion.options.reading import ReadSpec
 from base_ops.worker.engine.plan import POINTER, Batch, Rejected
 from base_ops.worker.formats.declared import BadRow, Columns
 from base_ops.worker.formats.records.document import Document, Record

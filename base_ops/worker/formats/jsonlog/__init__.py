@@ -14,7 +14,7 @@ says which. Options: as ndjson; with declared columns nothing is converted.
 
 from __future__ import annotations
 
-from base_ops.data_ingestion.specs import ReadSpec
+from base_ops.data_ingestion.options.reading import ReadSpec
 from base_ops.worker.engine.plan import Reader
 from base_ops.worker.formats.base import ByteSource
 from base_ops.worker.formats.jsonlog.conventions import convention_of_lines, lines_of

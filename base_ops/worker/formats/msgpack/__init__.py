@@ -13,7 +13,7 @@ there is no way to find the next record.
 
 from __future__ import annotations
 
-from base_ops.data_ingestion.specs import ReadSpec
+from base_ops.data_ingestion.options.reading import ReadSpec
 from base_ops.worker.engine.plan import Reader
 from base_ops.worker.formats.base import ByteSource
 

@@ -9,7 +9,7 @@ from typing import Any, BinaryIO, NoReturn
 import msgpack
 
 from base_ops.core.errors import BadInput
-from base_ops.data_ingestion.specs import ReadSpec
+from base_ops.data_ingestion.options.reading import ReadSpec
 from base_ops.worker.formats.base import ByteSource
 from base_ops.worker.formats.records.reader import Record, RecordReader
 from base_ops.worker.formats.records.values import MAX_DEPTH, FloatText, IntText, Refused, SpecialFloat

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from base_ops.core.errors import BadInput
 from base_ops.core.protocol import Finding
-from base_ops.data_ingestion.specs import ReadSpec
+from base_ops.data_ingestion.options.reading import ReadSpec
 from base_ops.worker.engine.plan import Batch, Rejected
 from base_ops.worker.formats.base import ByteSource
 from base_ops.worker.formats.declared import Columns

@@ -21,7 +21,7 @@ from lxml import etree
 
 from base_ops.core.errors import BadInput
 from base_ops.core.protocol import Finding
-from base_ops.data_ingestion.specs import ReadSpec
+from base_ops.data_ingestion.options.reading import ReadSpec
 from base_ops.worker.formats.base import ByteSource
 from base_ops.worker.formats.office.ole import OLE, refuse_ole
 from base_ops.worker.formats.wrappers import checked_zip, zip_heads, zip_member

@@ -15,7 +15,7 @@ import polars as pl
 
 from base_ops.core.errors import BadInput, ConfigError
 from base_ops.core.protocol import Finding
-from base_ops.data_ingestion.specs import ColumnSpec, ReadSpec
+from base_ops.data_ingestion.options.reading import ColumnSpec, ReadSpec
 from base_ops.worker.engine.plan import POINTER, Batch, Rejected
 from base_ops.worker.formats.delimited.columns import name_columns
 from base_ops.worker.formats.office.cells import Cells, Kind, Strip, column_letters, shown

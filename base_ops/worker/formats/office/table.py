@@ -12,7 +12,7 @@ import polars as pl
 
 from base_ops.core.protocol import Finding
 from base_ops.data_ingestion.options.office import WorkbookOptions
-from base_ops.data_ingestion.specs import ReadSpec
+from base_ops.data_ingestion.options.reading import ReadSpec
 from base_ops.worker.engine.plan import POINTER
 from base_ops.worker.formats.office.cells import SERIALS, Cells, Kind, column_letters, column_number, floats, shown
 from base_ops.worker.formats.office.columns import Context

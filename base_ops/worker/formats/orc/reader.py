@@ -9,7 +9,7 @@ import pyarrow.dataset as ds
 import pyarrow.orc as orc
 
 from base_ops.core.errors import BadInput
-from base_ops.data_ingestion.specs import ReadSpec
+from base_ops.data_ingestion.options.reading import ReadSpec
 from base_ops.worker.engine.plan import Reader
 from base_ops.worker.formats.base import ByteSource
 from base_ops.worker.formats.columnar import (

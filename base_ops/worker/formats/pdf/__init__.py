@@ -13,7 +13,7 @@ Limits: 50 MiB, 2,000 pages, 10 s per page, all configurable.
 
 from __future__ import annotations
 
-from base_ops.data_ingestion.specs import ReadSpec
+from base_ops.data_ingestion.options.reading import ReadSpec
 from base_ops.worker.engine.plan import Reader
 from base_ops.worker.formats.base import ByteSource
 

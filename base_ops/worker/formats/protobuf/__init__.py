@@ -19,7 +19,7 @@ with its position, since its length may be wrong as well.
 from __future__ import annotations
 
 from base_ops.core.errors import ConfigError
-from base_ops.data_ingestion.specs import ReadSpec
+from base_ops.data_ingestion.options.reading import ReadSpec
 from base_ops.worker.engine.plan import Reader
 from base_ops.worker.formats.base import ByteSource
 

@@ -9,7 +9,7 @@ import polars as pl
 
 from base_ops.core.errors import BadInput
 from base_ops.core.protocol import Finding
-from base_ops.data_ingestion.specs import ReadSpec
+from base_ops.data_ingestion.options.reading import ReadSpec
 from base_ops.worker.engine.plan import POINTER, Batch
 from base_ops.worker.formats.base import ByteSource
 from base_ops.worker.formats.records.lines import read_full

@@ -17,7 +17,7 @@ import pyarrow.compute as pc
 
 from base_ops.core.errors import BadInput, ConfigError
 from base_ops.core.protocol import Finding
-from base_ops.data_ingestion.specs import ColumnSpec, ReadSpec
+from base_ops.data_ingestion.options.reading import ColumnSpec, ReadSpec
 from base_ops.worker.engine.plan import POINTER
 from base_ops.worker.formats.declared import Column, free_name
 from base_ops.worker.formats.records.cells import Cast, Notes, caster

@@ -17,7 +17,7 @@ import polars as pl
 
 from base_ops.core.errors import BadInput
 from base_ops.core.protocol import Finding
-from base_ops.data_ingestion.specs import ReadSpec
+from base_ops.data_ingestion.options.reading import ReadSpec
 from base_ops.worker.engine.plan import POINTER, Batch, Rejected
 from base_ops.worker.formats.declared import BadRow, Column, Columns
 from base_ops.worker.formats.delimited.infer import infer

@@ -8,7 +8,7 @@ import re
 from typing import Any, NoReturn
 
 from base_ops.core.errors import ConfigError
-from base_ops.data_ingestion.specs import ReadSpec
+from base_ops.data_ingestion.options.reading import ReadSpec
 
 MAX_DEPTH = 100
 """Deeper nesting is refused: no real record needs it, hostile ones do."""

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from base_ops.core.errors import BadInput, ConfigError
-from base_ops.data_ingestion.specs import ReadSpec
+from base_ops.data_ingestion.options.reading import ReadSpec
 from base_ops.worker.engine.plan import Batch
 from base_ops.worker.formats.base import ByteSource
 from base_ops.worker.formats.delimited.encoding import settle_encoding

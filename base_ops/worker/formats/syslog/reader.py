@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import BinaryIO
 
 from base_ops.core.errors import BadInput
-from base_ops.data_ingestion.specs import ReadSpec
+from base_ops.data_ingestion.options.reading import ReadSpec
 from base_ops.worker.engine.plan import Rejected
 from base_ops.worker.formats.base import ByteSource
 from base_ops.worker.formats.records.lines import Lines, blocks, read_full

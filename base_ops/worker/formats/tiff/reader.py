@@ -8,7 +8,7 @@ from typing import Any
 
 from base_ops.core.errors import BadInput
 from base_ops.core.protocol import Finding
-from base_ops.data_ingestion.specs import ReadSpec
+from base_ops.data_ingestion.options.reading import ReadSpec
 from base_ops.worker.formats.base import ByteSource
 from base_ops.worker.formats.office.bounded import Stopped, answers
 from base_ops.worker.formats.office.fixed import with_columns

@@ -12,7 +12,7 @@ import xlrd
 
 from base_ops.core.errors import BadInput
 from base_ops.core.protocol import Finding
-from base_ops.data_ingestion.specs import ReadSpec
+from base_ops.data_ingestion.options.reading import ReadSpec
 from base_ops.worker.formats.base import ByteSource
 from base_ops.worker.formats.office.cells import NUMBERS, SERIALS, Cells, Kind, Strip, column_letters
 from base_ops.worker.formats.office.ole import OLE, WORKBOOKS, ole_names, password_protected, refuse_ole

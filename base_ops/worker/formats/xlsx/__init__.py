@@ -14,7 +14,7 @@ macros and links to other workbooks are refused. Options: read.workbook, read.co
 
 from __future__ import annotations
 
-from base_ops.data_ingestion.specs import ReadSpec
+from base_ops.data_ingestion.options.reading import ReadSpec
 from base_ops.worker.engine.plan import Reader
 from base_ops.worker.formats.base import ByteSource
 from base_ops.worker.formats.office.packages import package_likelihood

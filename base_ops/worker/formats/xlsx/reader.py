@@ -8,7 +8,7 @@ from typing import Any
 import polars as pl
 
 from base_ops.core.errors import BadInput
-from base_ops.data_ingestion.specs import ReadSpec
+from base_ops.data_ingestion.options.reading import ReadSpec
 from base_ops.worker.formats.base import ByteSource
 from base_ops.worker.formats.office.cells import Kind
 from base_ops.worker.formats.office.package import Package, damaged, local_name

@@ -8,7 +8,7 @@ from typing import Any
 import yaml
 
 from base_ops.core.errors import BadInput, ConfigError
-from base_ops.data_ingestion.specs import ReadSpec
+from base_ops.data_ingestion.options.reading import ReadSpec
 from base_ops.worker.engine.plan import Reader
 from base_ops.worker.formats.base import ByteSource
 from base_ops.worker.formats.records.lines import RAW_BYTES
