@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import pytest
 
 ROOT = Path(__file__).parent.parent
@@ -25,6 +26,9 @@ os.environ.update(
         "AIRFLOW__CORE__UNIT_TEST_MODE": "False",
     }
 )
+
+hypothesis.settings.register_profile("ours", deadline=None)  # a busy machine is no fault of the code
+hypothesis.settings.load_profile("ours")
 
 
 @pytest.fixture(scope="session")

@@ -67,7 +67,7 @@ MOMENTS = st.integers(0, 700 * 86_400).map(lambda s: datetime(2025, 1, 1, tzinfo
 ALL_KINDS = st.sampled_from(schedules(100))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(ALL_KINDS, MOMENTS)
 def test_forwards_and_backwards_are_the_same(when: TimeSchedule, start: datetime) -> None:
     ahead = list(islice(recurrence(when).after(start), 12))
@@ -78,7 +78,7 @@ def test_forwards_and_backwards_are_the_same(when: TimeSchedule, start: datetime
     assert last_moments(when, ahead[4] - timedelta(microseconds=1), 1) == [ahead[3]]
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(MOMENTS, st.sampled_from(["suppress", "shift"]), st.sampled_from(["20m", "7h", "24h"]))
 def test_nothing_starts_in_maintenance(start: datetime, then: str, every: str) -> None:
     window = {"start": "0 2 * * 0", "timezone": "America/New_York", "duration": "2h", "then": then}
@@ -98,7 +98,7 @@ def test_nothing_starts_in_maintenance(start: datetime, then: str, every: str) -
     assert moved <= ({begin + timedelta(hours=2) for begin in begins} if then == "shift" else set())
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(MOMENTS, st.sampled_from(["XNYS", "XHKG", "CMES", "XTKS"]))
 def test_market_hours_are_those_of_the_calendar(start: datetime, market: str) -> None:
     calendar = load_calendar(market)

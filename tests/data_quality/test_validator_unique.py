@@ -73,7 +73,7 @@ _frame = st.lists(
 )
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(
     tables=st.lists(_frame, min_size=1, max_size=3),
     columns=st.sampled_from([["a"], ["b", "a"], ["c"], ["a", "b", "c"]]),

@@ -187,7 +187,7 @@ def compiled() -> dict[str, pl.Expr]:
     return {sql: compile_expression(sql, SCHEMA) for sql in SAME_AS_DUCKDB}
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(rows=st.lists(_row, min_size=1, max_size=8))
 def test_answers_equal_duckdb(
     rows: list[dict[str, object]], duck: duckdb.DuckDBPyConnection, compiled: dict[str, pl.Expr]

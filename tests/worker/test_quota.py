@@ -35,7 +35,7 @@ def most_within(times: list[float], seconds: float) -> int:
     return max(sum(start <= t < start + seconds for t in times) for start in times)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.integers(1, 6), st.integers(2, 120), st.floats(0.5, 90), st.floats(0, 100), st.integers(0, 1000))
 def test_no_stretch_of_time_sees_more_than_the_rate(
     tasks: int, requests: int, per_s: float, idle_s: float, more: int
@@ -45,7 +45,7 @@ def test_no_stretch_of_time_sees_more_than_the_rate(
     assert most_within(times, per_s * 0.999) <= requests
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.integers(1, 6), st.integers(1, 100), st.integers(2, 50), st.floats(0.1, 3))
 def test_a_burst_is_a_token_bucket(tasks: int, requests: int, burst: int, share: float) -> None:
     rate = RateSpec(requests=requests, per_s=60, burst=burst)

@@ -160,7 +160,7 @@ def test_every_sink_writes_the_same_rows(tmp_path: Path, kind: str, read) -> Non
     assert read(tmp_path / "out").select("x", "name").rows() == [(1, "***"), (2, "***"), (3, "***")]
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.lists(st.lists(st.none() | st.integers(-5, 150), max_size=6), min_size=1, max_size=5))
 def test_any_split_into_batches_gives_the_same_rows_and_counts(
     tmp_path_factory: pytest.TempPathFactory, parts: list[list[int | None]]

@@ -154,7 +154,7 @@ def kept_by(kind: str, dtype: Any) -> Any:
 
 
 @pytest.mark.parametrize("kind", TYPED)
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(frame=frames(_any_column))
 def test_what_is_written_is_read_back(kind: str, frame: pl.DataFrame, tmp_path_factory: pytest.TempPathFactory) -> None:
     path = tmp_path_factory.mktemp("sink") / f"x.{kind}"
@@ -207,7 +207,7 @@ _VOCABULARY = [
 
 
 @pytest.mark.parametrize("kind", TEXTUAL)
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(frame=frames(st.sampled_from(_VOCABULARY)))
 def test_texts_are_read_back_as_declared(
     kind: str, frame: pl.DataFrame, tmp_path_factory: pytest.TempPathFactory
@@ -233,7 +233,7 @@ def as_json(value: Any) -> Any:
 
 
 @pytest.mark.parametrize("kind", ["json", "ndjson"])
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     frame=frames(
         st.recursive(

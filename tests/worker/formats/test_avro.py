@@ -399,7 +399,7 @@ def test_random_damage_is_never_more_than_bad_input(codec: str, capfd: pytest.Ca
     capfd.readouterr()  # polars tells its panics on stderr
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.binary(max_size=300))
 def test_arbitrary_bytes_are_never_more_than_bad_input(tail: bytes) -> None:
     for data in (tail, b"Obj\x01" + tail, blocks_of(3)[:-40] + tail):
@@ -491,7 +491,7 @@ def _distinct(type: Any, seen: set[str]) -> bool:
     return all(_distinct(t, seen) for t in below)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.data())
 def test_any_schema_reads_as_it_was_written(data: st.DataObject) -> None:
     columns = data.draw(

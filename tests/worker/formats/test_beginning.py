@@ -48,7 +48,7 @@ values = st.recursive(
 )
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(st.lists(values, min_size=1, max_size=9), st.booleans())
 def test_a_cut_document_is_a_document(records, wrapped):
     body = b", ".join(json.dumps(record).encode() for record in records)
@@ -65,7 +65,7 @@ def test_a_cut_document_is_a_document(records, wrapped):
     assert found[:-1] == whole[: len(found) - 1]
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(st.lists(st.sampled_from(["<a/>", "<b>x</b>", "<c d='e'><f/></c>", "<!-- < -->", "<![CDATA[<q>]]>", "t"])))
 def test_a_cut_tree_is_a_tree(parts):
     record = f"<r>{''.join(parts)}</r>\n".encode()

@@ -458,7 +458,7 @@ def encode(row: tuple[int, str, int, int, int]) -> bytes:
     )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.lists(ENCODED, min_size=1, max_size=20), st.sampled_from(["F", "V", "VB"]), st.integers(1, 99))
 def test_what_is_encoded_is_read(rows, recfm, block_bytes):
     records = [encode(row) for row in rows]
@@ -469,7 +469,7 @@ def test_what_is_encoded_is_read(rows, recfm, block_bytes):
     assert outcome.rows == [(a, b or None, D(c).scaleb(-2), d, D(e).scaleb(-4)) for a, b, c, d, e in rows]
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(
     st.binary(max_size=200),
     st.sampled_from([BOOK, TABLE_BOOK, KINDS_BOOK, ENCODED_BOOK]),
@@ -481,7 +481,7 @@ def test_any_bytes(data, book, recfm, encoding, block_bytes):
     refusal("cobol", data, block_bytes=block_bytes, encoding=encoding, cobol={"copybook": book, "recfm": recfm})
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.lists(st.integers(0, 10), max_size=12), st.randoms(use_true_random=False))
 def test_every_record_is_a_row_or_refused(kinds, random):
     records = [bytes(random.randrange(256) for _ in range(11)) if kind > 7 else RECORDS[kind % 3] for kind in kinds]

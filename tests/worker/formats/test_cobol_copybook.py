@@ -310,7 +310,7 @@ WORDS = st.sampled_from(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(
     st.one_of(st.text(max_size=80), st.lists(WORDS, max_size=30).map(" ".join)),
     st.sampled_from([None, "fixed", "free"]),

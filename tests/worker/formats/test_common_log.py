@@ -173,7 +173,7 @@ ROW = st.tuples(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.lists(ROW, min_size=1, max_size=8))
 def test_lines_come_back(rows: list[Any]) -> None:
     text = ""
@@ -188,7 +188,7 @@ def test_lines_come_back(rows: list[Any]) -> None:
     assert [tuple(row[n] for n in names) for row in outcome.rows] == expected
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(st.data())
 def test_mutated_logs_are_survived(data: st.DataObject) -> None:
     whole = bytearray(f"{COMMON}\n{COMBINED}\n{COMBINED}\n".encode())

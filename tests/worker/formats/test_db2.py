@@ -107,7 +107,7 @@ def test_ixf():
 TEXTS = st.text(st.characters(codec="utf-8", exclude_characters="\r\0", exclude_categories=["Cs"]), max_size=8)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     st.lists(
         st.tuples(
@@ -132,7 +132,7 @@ def test_what_is_exported_is_read(rows):
     assert (outcome.rows, outcome.faults) == (rows, [])
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.binary(max_size=200), st.booleans())
 def test_any_bytes(data, header):
     refusal("db2", data, header=header)

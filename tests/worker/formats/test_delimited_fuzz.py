@@ -38,19 +38,19 @@ def lines_of(text: str, found: Outcome) -> int:
     return len(lines) - (lines[-1] == "")
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.binary(max_size=400), st.integers(2, 60))
 def test_any_bytes(data, block_bytes):
     attempt(data, block_bytes=block_bytes)
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(_SOUP, st.integers(2, 60), st.sampled_from([None, ",", ";", " "]), st.sampled_from([None, True, False]))
 def test_any_soup(text, block_bytes, delimiter, header):
     attempt(text.encode(), block_bytes=block_bytes, delimiter=delimiter, header=header)
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(
     st.lists(st.sampled_from(["", "a", "b,c", "1,2", "1,2,3", "x,y,z", "T", "4,,", ",,", "#c", "2024-01-01,5"]), max_size=30),
     st.lists(st.sampled_from(["\n", "\r\n", "\r"]), min_size=30, max_size=30),
@@ -68,7 +68,7 @@ def test_every_line_is_accounted_for(lines, ends, block_bytes, header, comment):
 _PLAIN = sound(30).bytes()
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(
     st.lists(
         st.tuples(st.integers(0, len(_PLAIN) - 1), st.integers(0, 12), st.binary(max_size=6)), min_size=1, max_size=6
@@ -84,7 +84,7 @@ def test_mutilated_file(edits, block_bytes):
         assert accounted(found) == lines_of(data.decode("utf-8", "replace"), found)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(
     st.lists(st.lists(st.text('ab 1.,-"é', max_size=5), min_size=3, max_size=3), min_size=1, max_size=20),
     st.sampled_from(["\n", "\r\n", "\r"]),

@@ -31,7 +31,7 @@ def test_one_pollution(pollution):
     check(pollution(wild.sound(40)))
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(
     st.integers(25, 60),
     st.sets(st.sampled_from(wild.INSIDE)),

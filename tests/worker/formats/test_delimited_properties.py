@@ -42,7 +42,7 @@ def _meant(cell: str, quoting: int) -> str | None:
     return None if quoting == csv.QUOTE_MINIMAL and cell in _NULLS else cell
 
 
-@settings(max_examples=250, deadline=None)
+@settings(max_examples=250)
 @given(
     _TABLE,
     _DIALECT,
@@ -67,7 +67,7 @@ def test_what_csv_writes_is_read_back(table, dialect, encoding, block_bytes, fin
     assert found.lines == lines[1:]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.lists(st.text('abcäöü€ß ,"\n', max_size=6), min_size=1, max_size=20), st.integers(40, 200))
 def test_single_byte_encodings(cells, block_bytes):
     text, lines = _write([("a", "b"), *((cell, "x") for cell in cells)], ",", '"', "\n", csv.QUOTE_ALL)
@@ -91,7 +91,7 @@ _DAMAGE = {
 _RULES = {"trailing_delimiter": "ragged_long", "unclosed": "malformed_quote"}
 
 
-@settings(max_examples=250, deadline=None)
+@settings(max_examples=250)
 @given(
     st.lists(
         st.tuples(
@@ -190,7 +190,7 @@ def _naive_record(text: str, at: int) -> tuple[list[str | None], int] | None:
         at += 1
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(st.text('a",\n', max_size=60) | st.text('a"",,\n', min_size=20, max_size=60), st.integers(2, 70))
 def test_any_soup_of_quotes_is_read_by_the_rules(text, block_bytes):
     text = 'x,"y"\n' + text
@@ -201,7 +201,7 @@ def test_any_soup_of_quotes_is_read_by_the_rules(text, block_bytes):
     assert found.faults == bad
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.lists(st.sampled_from(["1,x", '2,"y, z"', "# no \"quote", "#,\"", '3,5" b', '4,#5"', "5,x,y", "", '6,"a"b', "#"]), max_size=12),
        st.integers(4, 60))  # fmt: skip
 def test_comments_and_quotes_do_not_mix(lines, block_bytes):

@@ -139,7 +139,7 @@ def test_what_cannot_be_read_is_refused() -> None:
 SAMPLE = document("a", "b", tables=[[["id", "v"], ["1", "2"]]])
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     st.lists(st.tuples(st.integers(0, 1 << 30), st.integers(0, 255)), min_size=1, max_size=6),
     st.sampled_from([MAIN, "word/styles.xml", "_rels/.rels", "docProps/core.xml"]),

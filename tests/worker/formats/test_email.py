@@ -180,7 +180,7 @@ BODY = st.text(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.lists(st.tuples(WORDS, WORDS, BODY, st.lists(st.binary(max_size=30), max_size=3)), min_size=1, max_size=4))
 def test_messages_come_back(rows: list[tuple[str, str, str, list[bytes]]]) -> None:
     made = []
@@ -205,7 +205,7 @@ def test_messages_come_back(rows: list[tuple[str, str, str, list[bytes]]]) -> No
         ]
 
 
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=120)
 @given(st.data())
 def test_mutated_messages_are_survived(data: st.DataObject) -> None:
     whole = bytearray(data.draw(st.sampled_from([SIMPLE, MIXED, mbox(SIMPLE, MIXED)])))
@@ -217,7 +217,7 @@ def test_mutated_messages_are_survived(data: st.DataObject) -> None:
     survives(FORMAT, bytes(whole))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.binary(max_size=200))
 def test_any_bytes_are_survived(data: bytes) -> None:
     survives(FORMAT, data)

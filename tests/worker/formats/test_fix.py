@@ -259,7 +259,7 @@ def test_detection() -> None:
 TEXT = st.text(st.characters(exclude_characters="\x01|\r\n\0", exclude_categories=("Cs",)), min_size=1, max_size=12)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(
     st.lists(
         st.tuples(TEXT, st.decimals(-(10**9), 10**9, places=4), st.lists(TEXT, max_size=3)), min_size=1, max_size=6
@@ -280,7 +280,7 @@ def test_messages_come_back(rows: list[tuple[str, Decimal, list[str]]], lines: b
         assert [p["PartyID"] for p in row.get("NoPartyIDs") or []] == parties
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.data())
 def test_mutated_messages_are_survived(data: st.DataObject) -> None:
     whole = bytearray(order(1) + b"\n" + fix("35=W|268=2|269=0|270=1|269=1|270=2") + fix("35=B|95=3|96=a\x01b"))
@@ -292,7 +292,7 @@ def test_mutated_messages_are_survived(data: st.DataObject) -> None:
     survives(FORMAT, bytes(whole))
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.binary(max_size=300))
 def test_any_bytes_are_survived(data: bytes) -> None:
     survives(FORMAT, data)

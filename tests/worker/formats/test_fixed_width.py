@@ -331,7 +331,7 @@ def test_no_record():
 CELLS = st.text(st.characters(codec="utf-8", exclude_categories=["C", "Z"]), max_size=6)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     st.lists(st.tuples(CELLS, CELLS, CELLS), min_size=1, max_size=20),
     st.integers(1, 40),
@@ -349,7 +349,7 @@ def test_what_is_written_is_read(rows, block_bytes, framing):
     assert outcome.faults == []
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.binary(max_size=300), st.sampled_from([None, "utf-8", "cp037", "utf-16", "shift_jis"]), st.booleans())
 def test_any_bytes(data, encoding, short):
     kinds = {"data": "D", "trailer": "T"} if short else None
@@ -358,7 +358,7 @@ def test_any_bytes(data, encoding, short):
     refusal("fixed_width", data, encoding=encoding)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.lists(st.sampled_from([*LINES, "", "x", LINES[0] + "y"]), max_size=12), st.integers(1, 60))
 def test_every_record_is_a_row_or_refused(lines, block_bytes):
     if not any(lines):

@@ -179,14 +179,14 @@ _values = st.recursive(
 )
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(_values, st.sampled_from([None, 1]))
 def test_any_document_is_accepted_and_every_record_counted(value: Any, indent: int | None) -> None:
     rows, rejected, _ = read(json.dumps(value, ensure_ascii=False, indent=indent).encode())
     assert len(rows) + len(rejected) == (len(value) if isinstance(value, list) else 1)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.lists(_values, max_size=4), st.integers(0, 2))
 def test_records_stand_where_they_are_said_to_stand(values: list[Any], indent: int) -> None:
     text = json.dumps({"a": 1, "b": {"c": values, "d": []}}, ensure_ascii=False, indent=indent or None)
@@ -237,7 +237,7 @@ _LISTS = st.sampled_from(
 _BETWEEN = st.sampled_from([b",", b", ", b",\n\t", b" , ", b"", b",,", b",null,", b" " * 80 + b",", b",\x0b"])
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.lists(_TOKENS, min_size=1, max_size=6), _FORMS, _LISTS, _BETWEEN, st.booleans())
 def test_by_line_or_by_value_is_the_same(
     tokens: list[bytes], form: bytes, around: bytes, between: bytes, within: bool

@@ -165,7 +165,7 @@ _values = st.recursive(
 )
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(_values, _values, _values)
 def test_any_document_is_read_or_refused_and_every_resource_counted(data: Any, included: Any, errors: Any) -> None:
     try:

@@ -98,7 +98,7 @@ def test_what_is_not_surely_a_log_stays_ndjson(record: dict[str, Any]) -> None:
     assert raised.value.code == "not_this_format"
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.lists(st.binary(max_size=40).filter(lambda b: b"\n" not in b), max_size=20), st.sampled_from(LOGS))
 def test_no_line_is_lost(strangers: list[bytes], log: tuple[str, dict[str, Any], str]) -> None:
     data = lines(log[1]) + b"\n".join(strangers)

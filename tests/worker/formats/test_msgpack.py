@@ -174,7 +174,7 @@ _values = st.recursive(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.lists(st.dictionaries(st.text(min_size=1, max_size=3), _values, max_size=4), min_size=1, max_size=5))
 def test_any_record_is_taken_or_refused(records: list[dict[str, Any]]) -> None:
     frame, rejected, _ = read(packed(*records))
@@ -182,7 +182,7 @@ def test_any_record_is_taken_or_refused(records: list[dict[str, Any]]) -> None:
     assert all(r.rule == "type" for r in rejected)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.binary(max_size=100))
 def test_arbitrary_bytes_are_never_more_than_bad_input(data: bytes) -> None:
     FORMAT.sniff(data, "x")

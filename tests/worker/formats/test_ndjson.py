@@ -364,7 +364,7 @@ def as_json(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     st.lists(
         st.fixed_dictionaries(
@@ -389,7 +389,7 @@ def test_what_was_written_is_read(records: list[dict[str, Any]]) -> None:
         assert math.isclose(found, record["f"], rel_tol=0.0, abs_tol=0.0)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     st.lists(st.dictionaries(st.sampled_from("abcd"), _values, max_size=4), min_size=1, max_size=30), st.integers(1, 30)
 )
@@ -428,7 +428,7 @@ _TOKENS = st.sampled_from(
 )  # fmt: skip
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(
     st.lists(st.tuples(_TOKENS, _TOKENS), min_size=1, max_size=12),
     st.sampled_from([b'{"a":%s,"b":%s}', b'{"a": %s, "b": %s}', b'{"o":{"a":%s},"b":%s}', b'{"b":%s,"o":{"p":{"a":%s}}}']),
@@ -443,7 +443,7 @@ def test_every_way_gives_the_same_verdict_on_every_token(
     agree(end.join(lines_), 100 if all_sampled else 1)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     st.lists(
         st.sampled_from(

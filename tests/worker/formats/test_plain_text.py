@@ -64,7 +64,7 @@ def test_raw_text_tells_how_to_get_the_bytes_back():
     assert outcome.findings[0].code == "raw_text"
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.binary(min_size=1, max_size=400), st.integers(1, 50))
 def test_raw_text_loses_nothing(data, block_bytes):
     outcome = read_as("raw_text", data, block_bytes=block_bytes, max_record_bytes=64)
@@ -76,7 +76,7 @@ def test_raw_text_loses_nothing(data, block_bytes):
     assert outcome.faults == []
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.binary(min_size=1, max_size=400), st.integers(1, 50))
 def test_every_line_is_a_row_or_refused(data, block_bytes):
     assume(byte_order_mark(data) == ("", 0))
@@ -86,7 +86,7 @@ def test_every_line_is_a_row_or_refused(data, block_bytes):
     assert numbers == list(range(1, lines + 1 - (data.rsplit(b"\n", 1)[-1] == b"\x1a")))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.binary(max_size=300), st.sampled_from([None, "utf-16", "shift_jis", "cp037"]))
 def test_any_bytes(data, encoding):
     refusal("txt", data, encoding=encoding)

@@ -319,7 +319,7 @@ def test_descriptors_that_cannot_be_used(descriptor: str, tmp_path: Path) -> Non
         read(b"", str(tmp_path / "p.pb"))
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(
     rows=st.lists(
         st.tuples(
@@ -342,7 +342,7 @@ def test_what_is_written_is_read(descriptor: str, rows: list[Any]) -> None:
     assert frame.select("i64", "u64", "s", "raw", "opt").rows() == rows
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(data=st.binary(max_size=60))
 def test_arbitrary_bytes_are_never_more_than_bad_input(descriptor: str, data: bytes) -> None:
     for framing in ("single", "delimited"):

@@ -472,7 +472,7 @@ def as_copy(text: str | None) -> str:
     return text
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(TABLE, st.sampled_from(["mysql", "postgresql", "ansi", "copy"]), st.integers(1, 3), st.integers(1, 200))
 def test_what_is_dumped_is_read(rows, dialect, per_statement, block_bytes):
     dump = "CREATE TABLE t (a bigint, b text, c decimal(20,3));\n"
@@ -491,7 +491,7 @@ def test_what_is_dumped_is_read(rows, dialect, per_statement, block_bytes):
     assert outcome.rows == rows
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(st.data(), st.sampled_from(DUMPS))
 def test_mutated_dumps(data, dump):
     original = dump[1].encode()
@@ -504,7 +504,7 @@ def test_mutated_dumps(data, dump):
     refusal("sql_dump", mutated, sql_dump={"dialect": dump[0]}, block_bytes=64)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.binary(max_size=200), st.sampled_from([None, "mysql", "postgresql", "oracle", "sqlserver", "sqlite"]))
 def test_any_bytes(data, dialect):
     refusal("sql_dump", data, sql_dump={"dialect": dialect})

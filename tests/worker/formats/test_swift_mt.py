@@ -384,7 +384,7 @@ def comma(value: Decimal) -> str:
     return f"{value:.2f}".replace(".", ",")
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     st.lists(st.tuples(AMOUNT, st.sampled_from(["C", "D", "RC", "RD"]), DAY, st.integers(-180, 180), X, X), max_size=6),
     AMOUNT,
@@ -414,7 +414,7 @@ def test_entry_dates_get_the_nearest_year(day: date, shift: int) -> None:
     assert values.entry_day(f"{booked:%m%d}", day.isoformat()) == (booked.isoformat(), False)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.data())
 def test_mutated_messages_are_survived(data: st.DataObject) -> None:
     whole = bytearray(data.draw(st.sampled_from([MT940, MT103, MT202, MT940 + MT103])))
@@ -426,7 +426,7 @@ def test_mutated_messages_are_survived(data: st.DataObject) -> None:
     survives(FORMAT, bytes(whole), encoding="utf-8")
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.binary(max_size=300))
 def test_any_bytes_are_survived(data: bytes) -> None:
     survives(FORMAT, data)

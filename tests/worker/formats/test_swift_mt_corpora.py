@@ -154,7 +154,7 @@ def test_content_tells_the_format(path: Path) -> None:
     assert detect(renamed).format == "swift_mt"
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.data())
 def test_mutated_files_are_survived(data: st.DataObject) -> None:
     whole = bytearray(data.draw(st.sampled_from(FILES)).read_bytes()[:4000])

@@ -187,7 +187,7 @@ def escaped(text: str) -> str:
     return text.replace("\\", "\\\\").replace('"', '\\"').replace("]", "\\]")
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     st.lists(
         st.tuples(
@@ -214,7 +214,7 @@ def test_counted_messages_come_back(rows: list[Any]) -> None:
         assert json.loads(row["structured_data"] or "{}") == data
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(st.data())
 def test_mutated_messages_are_survived(data: st.DataObject) -> None:
     whole = bytearray(data.draw(st.sampled_from([framed(PLAIN, NESTED, OLD), f"{PLAIN}\n{NESTED}\n{OLD}\n".encode()])))

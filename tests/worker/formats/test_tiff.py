@@ -143,7 +143,7 @@ def test_limits() -> None:
 SAMPLE = tiff(2, description="hi", extratags=[SCALE, TIE, geo_keys((3072, 32631))])
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(st.tuples(st.integers(0, len(SAMPLE) - 1), st.integers(0, 255)), min_size=1, max_size=6))
 def test_whatever_the_bytes_something_is_said(tmp_path: Path, places: list[tuple[int, int]]) -> None:
     path = tmp_path / "image.tif"

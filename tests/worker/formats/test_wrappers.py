@@ -323,7 +323,7 @@ ARCHIVES = [
 ]  # fmt: skip
 
 
-@settings(deadline=None, max_examples=150)
+@settings(max_examples=150)
 @given(
     st.sampled_from(ARCHIVES),
     st.lists(st.tuples(st.integers(0, 1 << 16), st.integers(0, 255)), max_size=6),

@@ -139,7 +139,7 @@ _numbers = st.floats(allow_nan=False, allow_infinity=False)
 _texts = st.text(st.characters(codec="utf-8", exclude_categories=("Cs", "Cc")), min_size=1, max_size=20)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.lists(st.tuples(_numbers, _texts, st.booleans()), min_size=1, max_size=10))
 def test_what_was_written_is_read(rows: list[tuple[float, str, bool]]) -> None:
     frame, rejected = read(book(["n", "t", "b"], *map(list, rows)), header=True, null_values=())
@@ -153,13 +153,12 @@ def test_what_was_written_is_read(rows: list[tuple[float, str, bool]]) -> None:
 SAMPLE = book(["a", "b"], *([n, f"text {n}"] for n in range(20)))
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.lists(st.tuples(st.integers(0, 1 << 30), st.integers(0, 255)), min_size=1, max_size=8))
 def test_mutated_files_are_read_or_refused(places: list[tuple[int, int]]) -> None:
     survives(FORMAT, mutated(SAMPLE, places))
 
 
-@settings(deadline=None)
 @given(st.binary(max_size=600))
 def test_any_bytes(data: bytes) -> None:
     survives(FORMAT, data)

@@ -477,7 +477,7 @@ _cells = st.one_of(
 )  # fmt: skip
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.lists(st.lists(_cells, min_size=3, max_size=3), min_size=1, max_size=12))
 def test_fast_and_exact_ways_agree(rows: list[list[Any]]) -> None:
     file = io.BytesIO()
@@ -505,7 +505,7 @@ _ODD_ROW = (
 )
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(
     st.sampled_from([_ROWS, _ROWS + _ODD_ROW, _ODD_ROW]),
     st.lists(st.tuples(st.integers(0, 500), st.sampled_from(list(b'<>/"= cvftrs0159AZ&;'))), max_size=3),
@@ -547,7 +547,7 @@ _typed: dict[Any, st.SearchStrategy[Any]] = {
 }  # fmt: skip
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.data())
 def test_what_was_written_is_read(data: st.DataObject) -> None:
     kinds = data.draw(st.lists(st.sampled_from(list(_typed)), min_size=1, max_size=4))
@@ -664,13 +664,13 @@ SAMPLE = with_shared_texts()
 _places = st.lists(st.tuples(st.integers(0, 1 << 30), st.integers(0, 255)), min_size=1, max_size=6)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(_places)
 def test_mutated_files_are_read_or_refused(places: list[tuple[int, int]]) -> None:
     survives(FORMAT, mutated(SAMPLE, places))
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(_places, st.sampled_from([SHEET, SHEET, "xl/workbook.xml", "xl/sharedStrings.xml", "xl/styles.xml", "xl/_rels/workbook.xml.rels"]))  # fmt: skip
 def test_mutated_parts_are_read_or_refused(places: list[tuple[int, int]], part: str) -> None:
     survives(FORMAT, mutated_parts(SAMPLE, part, places))
@@ -686,7 +686,6 @@ def test_any_bytes_as_rows(block: bytes) -> None:
     assert cells is None or len(cells.numbers) >= 0
 
 
-@settings(deadline=None)
 @given(st.binary(max_size=200))
 def test_any_bytes_as_a_workbook(data: bytes) -> None:
     survives(FORMAT, data)

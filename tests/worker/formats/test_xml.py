@@ -403,7 +403,7 @@ def _escape(text: str, way: int) -> str:
     return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;").replace('"', "&quot;")
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(_records, st.integers(0, 2), st.sampled_from(["", "\n", "\n  ", "<!-- <t> -->"]), st.booleans())
 def test_any_texts_come_back(records: list[dict[str, str]], way: int, between: str, attributes: bool) -> None:
     def element(record: dict[str, str]) -> str:
@@ -466,7 +466,7 @@ def _outcome(data: bytes, **spec: Any) -> Any:
     return rows, rejected, reader.schema, [f.model_dump() for f in reader.findings]
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(documents)
 def test_pattern_and_parser_agree(text: str) -> None:
     spec = {"xml": {"record": "t"}}
@@ -479,7 +479,7 @@ def test_pattern_and_parser_agree(text: str) -> None:
     assert fast == slow
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(documents, st.integers(1, 40))
 def test_chunks_do_not_matter(text: str, size: int) -> None:
     spec = {"xml": {"record": "t"}}
@@ -489,7 +489,7 @@ def test_chunks_do_not_matter(text: str, size: int) -> None:
         assert _outcome(text.encode(), **spec) == whole
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(documents, st.lists(st.tuples(st.integers(0, 2000), st.binary(max_size=4), st.integers(0, 5)), max_size=4))
 def test_damaged_documents_are_refused_by_name(text: str, changes: list[tuple[int, bytes, int]]) -> None:
     data = text.encode()
@@ -502,7 +502,7 @@ def test_damaged_documents_are_refused_by_name(text: str, changes: list[tuple[in
         assert error.code
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     documents,
     st.lists(st.tuples(st.integers(0, 2000), st.sampled_from([b"", *_MARKUP]), st.integers(0, 5)), max_size=2),

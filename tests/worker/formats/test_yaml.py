@@ -200,7 +200,7 @@ _texts = st.text(
 _values = st.integers(-(2**63), 2**63 - 1) | st.booleans() | _texts
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     st.lists(
         st.fixed_dictionaries({"i": st.integers(-(2**63), 2**63 - 1), "s": _texts, "b": st.booleans()}), min_size=1

@@ -42,7 +42,7 @@ class Model:
         return {tuple(r[:4]) for r in self.rows if r[3] <= moment and (r[4] is None or r[4] > moment)}
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(
     calls=st.lists(CALL, min_size=1, max_size=5),
     history=st.sampled_from(["full", "latest"]),

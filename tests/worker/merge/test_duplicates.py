@@ -166,7 +166,7 @@ def test_odd_data_have_no_duplicates(name, tmp_path):
     assert find(ODD[name], spec(), tmp_path).records.height == 0
 
 
-@settings(max_examples=5, deadline=None)
+@settings(max_examples=5)
 @given(
     rows=st.lists(
         st.tuples(

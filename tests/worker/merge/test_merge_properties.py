@@ -97,7 +97,7 @@ def merged(files: list[Table] | list[SourceFile], spec: MergerSpec) -> Iterator[
         yield done, root
 
 
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=120)
 @given(tables(), specs())
 def test_as_by_hand(files: list[Table], spec: MergerSpec) -> None:
     files = [t for t in files if {*spec.key} <= {*t.columns}]
@@ -129,7 +129,7 @@ def digest(root: Path) -> list[str]:
     return [hashlib.sha256((root / name).read_bytes()).hexdigest() for name in (PART, CONFLICTS)]
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(tables(), specs(), st.randoms(use_true_random=False))
 def test_the_order_of_files_is_without_effect(files: list[Table], spec: MergerSpec, random: Any) -> None:
     shuffled = list(files)
@@ -138,7 +138,7 @@ def test_the_order_of_files_is_without_effect(files: list[Table], spec: MergerSp
         assert digest(one) == digest(other)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(tables(), specs(), st.integers(0, 6))
 def test_how_records_are_spread_over_files_is_without_effect(files: list[Table], spec: MergerSpec, cut: int) -> None:
     parts = []

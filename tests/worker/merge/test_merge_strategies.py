@@ -326,7 +326,7 @@ def test_fields_that_a_source_lacks(merge_frames: MergeFrames) -> None:
 
 
 @pytest.mark.parametrize("time", [None, {"column": "t", "tolerance_s": 1.0}, {"column": "t", "window_s": 60}])
-@settings(deadline=None, max_examples=10)
+@settings(max_examples=10)
 @given(data=st.data())
 def test_shards_together_are_the_whole(
     time: Any, data: st.DataObject, tmp_path_factory: pytest.TempPathFactory

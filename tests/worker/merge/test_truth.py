@@ -60,7 +60,7 @@ def test_confidence_tells_how_often_it_is_right():
     assert sure.height > 300 and held >= 0.9
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(st.randoms(use_true_random=False))
 def test_the_order_of_claims_plays_no_part(drawn):
     frame, _ = texts(40)
@@ -211,7 +211,7 @@ def test_learning_from_the_sources_records():
     assert learn_frames(records, ["key"], ["value"], TruthSpec(max_claims=1000)).table().equals(part.table())
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     st.lists(
         st.tuples(st.integers(0, 3), st.sampled_from("abc"), st.one_of(st.none(), st.text(max_size=5))),
