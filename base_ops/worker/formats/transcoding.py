@@ -12,7 +12,7 @@ from base_ops.core.protocol import Finding
 from base_ops.data_ingestion.options.reading import ReadSpec
 from base_ops.worker.formats.base import ByteSource
 from base_ops.worker.formats.bounded import Bounded
-from base_ops.worker.formats.delimited.encoding import settle_encoding
+from base_ops.worker.formats.delimited.encoding import byte_order_mark, encoding_by_nulls
 
 _PART = 1 << 18
 
@@ -21,8 +21,9 @@ def wide_encoding(head: bytes) -> tuple[str, int] | None:
     """The encoding of text whose characters have two or four bytes, and the length of its byte-order mark."""
     if b"\0" not in head:
         return None
-    encoding, mark = settle_encoding(head, None, complete=False)
-    return (encoding, mark) if encoding.startswith(("utf-16", "utf-32")) else None
+    marked, length = byte_order_mark(head)
+    encoding = marked or encoding_by_nulls(head) or ""  # no guess: it takes long for the bytes of no text
+    return (encoding, length) if encoding.startswith(("utf-16", "utf-32")) else None
 
 
 def narrowed(head: bytes, encoding: str, mark: int) -> bytes:

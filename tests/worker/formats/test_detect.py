@@ -154,6 +154,14 @@ def test_wide_text_is_read_by_formats_that_know_utf_8_only(encoding):
     assert [f.code for f in reader.findings] == ["transcoded"]
 
 
+def test_no_alphabet_is_looked_for_in_bytes_of_no_text(monkeypatch):
+    """It takes half a second."""
+    file = io.BytesIO()
+    pl.DataFrame({"x": [random.Random(1).getrandbits(62) for _ in range(20_000)]}).write_avro(file)
+    monkeypatch.setattr("base_ops.worker.formats.delimited.encoding.by_alphabet", lambda _: pytest.fail("a guess"))
+    assert detect_head(file.getvalue()[: 1 << 16], "x.bin").format == "avro"
+
+
 def test_bytes_that_are_not_of_the_wide_encoding_are_named():
     data = '{"a": 1}\n'.encode("utf-16-le") * 20_000 + b"\x00\xd8\x41\x00"
     with pytest.raises(BadInput) as error:

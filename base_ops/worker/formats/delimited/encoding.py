@@ -47,7 +47,7 @@ def settle_encoding(head: bytes, declared: str | None, *, complete: bool) -> tup
         return guess_encoding(head, complete=complete), 0
     name = codecs.lookup(declared).name
     plain = _ALIASES.get(name, name)
-    if wide := _by_nulls(head):
+    if wide := encoding_by_nulls(head):
         return wide, 0
     if plain.startswith(("utf-16", "utf-32")):  # in which a delimiter has a NUL, whatever the language
         return (plain if b"\0" in head else guess_encoding(head, complete=complete)), 0
@@ -89,7 +89,7 @@ def _is_surely_utf8(head: bytes, *, complete: bool) -> bool:
 
 def guess_encoding(head: bytes, *, complete: bool) -> str:
     """UTF-8 where it holds (or nearly), UTF-16/32 by their NULs, else Western, else as charset-normalizer finds."""
-    if wide := _by_nulls(head):
+    if wide := encoding_by_nulls(head):
         return wide
     try:
         codecs.getincrementaldecoder("utf-8")().decode(head, final=complete)
@@ -105,7 +105,8 @@ def guess_encoding(head: bytes, *, complete: bool) -> str:
     return by_alphabet(lines) or _last_resort(lines)
 
 
-def _by_nulls(head: bytes) -> str | None:
+def encoding_by_nulls(head: bytes) -> str | None:
+    """UTF-16 or UTF-32 without a mark, by where the zeros of its plain characters stand; else None."""
     probe = head[:_PROBE_BYTES]
     probe = probe[: len(probe) // 4 * 4]
     if len(probe) < 4:
