@@ -126,8 +126,8 @@ def load_config(kind: Any, path: Path) -> Any:
 def check_folder(folder: Path) -> tuple[list[str], list[ConfigError]]:
     """Check every YAML file of a configuration folder: (files that are right, faults with file, line and key).
 
-    `<module>/<some-name>.yaml` is checked by `SomeNameFile` of its specs, a file below `<module>/sources/` as a
-    source. A file that nothing checks is a fault, since nothing would read it either.
+    `<module>/<some-name>.yaml` is checked by `SomeNameFile` of its config_files.py, a file below `<module>/sources/`
+    as a source. A file that nothing checks is a fault, since nothing would read it either.
     """
     right: list[str] = []
     faults: list[ConfigError] = []
@@ -159,7 +159,7 @@ def _check_file(path: Path, folder: Path) -> None:
             f"Nothing reads {path.relative_to(folder)}",
             code="unknown_config",
             where=f"{path}, line 1",
-            expected="<module>/sources/<id>.yaml, or <module>/<name>.yaml with a class <Name>File in its specs",
+            expected="<module>/sources/<id>.yaml, or <module>/<name>.yaml with a class <Name>File in config_files.py",
         )
     _check_references(document, load_config(kind, path), folder)
 
@@ -215,7 +215,11 @@ def _kind_of(path: Path, folder: Path) -> Any:
     if len(parts) != 2 or parts[0] not in MODULES:
         return None
     stem = "".join(word.capitalize() for word in parts[1].replace("_", "-").split("-"))
-    return getattr(import_module(f"base_ops.{parts[0]}.specs"), f"{stem}File", None)
+    try:
+        known = import_module(f"base_ops.{parts[0]}.config_files")
+    except ModuleNotFoundError:
+        return None
+    return getattr(known, f"{stem}File", None)
 
 
 def _known_path(data: Any, loc: tuple[str | int, ...]) -> tuple[str | int, ...]:

@@ -30,9 +30,9 @@ class Spec(BaseModel):
 
 
 def spec_type(agent: AgentId) -> Any:
-    """The Spec class (or union discriminated by `action`) of an agent: `<Agent>Spec` in `<module>/specs.py`."""
+    """The Spec class (or union discriminated by `action`) of an agent: `<Agent>Spec` in `<module>/specs/<agent>.py`."""
     try:
-        module = importlib.import_module(f"base_ops.{agent.module}.specs")
+        module = importlib.import_module(f"base_ops.{agent.module}.specs.{agent.agent}")
     except ModuleNotFoundError as error:
         if error.name and not error.name.startswith("base_ops"):
             raise

@@ -22,7 +22,7 @@ from pydantic import ValidationError
 
 from base_ops.core.errors import ConfigError, did_you_mean
 from base_ops.core.protocol import Finding
-from base_ops.data_quality.specs import (
+from base_ops.data_quality.specs.validator import (
     EnumRule,
     ExpressionRule,
     LengthRule,

@@ -21,7 +21,7 @@ from base_ops.core.protocol import Identity, Request, Result, StepRequest
 from base_ops.core.settings import Settings
 from base_ops.data_ingestion.jobs import connector
 from base_ops.data_ingestion.options.sources.source import SourceSpec
-from base_ops.data_ingestion.specs import ConnectorSpec
+from base_ops.data_ingestion.specs.connector import ConnectorSpec
 from base_ops.worker.connections import tokens
 from base_ops.worker.main import run
 

@@ -31,18 +31,15 @@ from base_ops.data_ingestion.jobs.fetch_retry.segments import missing, plan
 from base_ops.data_ingestion.jobs.fetch_retry.waits import eased, wait_s
 from base_ops.data_ingestion.jobs.model_trainer import run as train_model
 from base_ops.data_ingestion.models.retry_strategy import choose, table, training
-from base_ops.data_ingestion.options.models import ModelTrainerSpec
-from base_ops.data_ingestion.options.retries import (
+from base_ops.data_ingestion.options.retries import BackoffSpec, PartialPolicy, RetryPoliciesFile, RetryPolicySpec
+from base_ops.data_ingestion.options.sources.source import SourceSpec
+from base_ops.data_ingestion.specs.fetch_retry import (
     AnalyzeFailurePatternsSpec,
-    BackoffSpec,
     FailureSpec,
-    PartialPolicy,
     ProcessDeadLettersSpec,
-    RetryPoliciesFile,
-    RetryPolicySpec,
     SelectOptimalRetryStrategySpec,
 )
-from base_ops.data_ingestion.options.sources.source import SourceSpec
+from base_ops.data_ingestion.specs.model_trainer import ModelTrainerSpec
 from base_ops.worker.lake.store import Store
 from base_ops.worker.models.champion import find_model, packaged_file
 

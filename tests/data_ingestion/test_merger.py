@@ -20,7 +20,7 @@ from base_ops.core.outcomes import Outcome
 from base_ops.core.protocol import DataRef, Identity, Request, Result, StepRequest
 from base_ops.core.settings import Settings
 from base_ops.data_ingestion.jobs.merger import run
-from base_ops.data_ingestion.specs import MergerSpec
+from base_ops.data_ingestion.specs.merger import MergerSpec
 from base_ops.worker.context import Context, JobOutput
 from base_ops.worker.engine.plan import POINTER, fields_of
 from base_ops.worker.lake import Lake

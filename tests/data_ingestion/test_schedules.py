@@ -12,7 +12,6 @@ from pydantic import ValidationError
 from base_ops.calendars.recurrence import recurrence
 from base_ops.core.errors import ConfigError
 from base_ops.data_ingestion.options.schedule_policies import DisablePolicy, SchedulesFile, load_schedules
-from base_ops.data_ingestion.options.scheduler import PlanRunsSpec, instant
 from base_ops.data_ingestion.options.schedules import (
     MAX_DEPTH,
     CronSchedule,
@@ -25,6 +24,7 @@ from base_ops.data_ingestion.options.schedules import (
     moment_of_session,
     parse_when,
 )
+from base_ops.data_ingestion.specs.scheduler import PlanRunsSpec, instant
 
 POOLS = {"normal": {"slots": 1, "timeout_s": 1, "tries": 1}, "low": {"slots": 1, "timeout_s": 1, "tries": 1}}
 

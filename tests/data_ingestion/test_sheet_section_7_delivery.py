@@ -15,9 +15,9 @@ from fakes.collecting import Asked, Reply, StillClock, collected, connect, conte
 from base_ops.core.errors import BadInput
 from base_ops.core.protocol import DataRef
 from base_ops.data_ingestion.jobs.collector.stream import process
-from base_ops.data_ingestion.options.collecting import ProcessStreamingDataSpec
+from base_ops.data_ingestion.specs.collector import ProcessStreamingDataSpec
 from base_ops.data_quality.jobs.validator import run as validate
-from base_ops.data_quality.specs import ValidatorSpec
+from base_ops.data_quality.specs.validator import ValidatorSpec
 from base_ops.worker.backoff import Clock
 from base_ops.worker.context import JobOutput
 from base_ops.worker.inside import result_of
@@ -91,7 +91,7 @@ def test_7_6_the_same_page_twice(tmp_path: Path) -> None:
 
 def convert(home: Path, source: dict[str, Any], before: JobOutput) -> JobOutput:
     from base_ops.data_ingestion.jobs import converter
-    from base_ops.data_ingestion.specs import ConverterSpec
+    from base_ops.data_ingestion.specs.converter import ConverterSpec
     from base_ops.worker.engine.chain import run_chain
 
     ctx = context(home)

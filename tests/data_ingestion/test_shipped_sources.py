@@ -18,9 +18,9 @@ from base_ops.data_ingestion.jobs.scheduler.fallbacks import discover_fallback_s
 from base_ops.data_ingestion.options.agreements import BAD_ROWS_SHARE, FormatSpecificationsFile, load_policies
 from base_ops.data_ingestion.options.retries import RetryPoliciesFile, RetryPolicySpec, policy_of
 from base_ops.data_ingestion.options.schedule_policies import SchedulesFile, load_schedules
-from base_ops.data_ingestion.options.scheduler import DiscoverFallbackSourcesSpec
 from base_ops.data_ingestion.options.sources.source import SourceSpec
-from base_ops.data_ingestion.specs import ConverterSpec
+from base_ops.data_ingestion.specs.converter import ConverterSpec
+from base_ops.data_ingestion.specs.scheduler import DiscoverFallbackSourcesSpec
 from base_ops.orchestration.request import step_request
 from base_ops.worker.connectors import known_protocols, protocol_of
 from base_ops.worker.formats.registry import known_formats

@@ -11,7 +11,7 @@ import pytest
 from base_ops.core.errors import ConfigError
 from base_ops.data_quality.jobs import validator
 from base_ops.data_quality.jobs.validator.unique import Offenders, find_duplicates, spill_keys, unique_check
-from base_ops.data_quality.specs import RangeRule, UniqueRule, ValidatorSpec
+from base_ops.data_quality.specs.validator import RangeRule, UniqueRule, ValidatorSpec
 from base_ops.data_quality.suites import rules_of_suite
 from base_ops.worker.engine.plan import POINTER, Batch
 

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from base_ops.core.errors import BadInput, ConfigError
 from base_ops.data_quality.jobs import validator
-from base_ops.data_quality.specs import ValidatorSpec
+from base_ops.data_quality.specs.validator import ValidatorSpec
 from base_ops.worker.engine.plan import POINTER, Check
 
 NOW = "2024-03-01T12:00:00Z"

@@ -17,7 +17,7 @@ from base_ops.core.protocol import DataRef, Identity, Request, Result, StepReque
 from base_ops.core.settings import Settings
 from base_ops.data_quality.jobs import validator
 from base_ops.data_quality.jobs.validator.unique import OFFENDERS, Offenders, find_duplicates, spill_keys, unique_check
-from base_ops.data_quality.specs import UniqueRule, ValidatorSpec
+from base_ops.data_quality.specs.validator import UniqueRule, ValidatorSpec
 from base_ops.worker.context import Context, JobOutput
 from base_ops.worker.engine.plan import POINTER, Batch
 from base_ops.worker.lake import Lake

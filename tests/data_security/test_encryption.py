@@ -19,7 +19,7 @@ from base_ops.core.settings import Settings
 from base_ops.data_security.jobs.classifier import luhn, mod_97, sensitive_columns
 from base_ops.data_security.jobs.encryption_manager import run as manage
 from base_ops.data_security.jobs.encryption_manager.cipher import PREFIX, Cipher
-from base_ops.data_security.specs import ValidateSecurityRequirementsSpec
+from base_ops.data_security.specs.encryption_manager import ValidateSecurityRequirementsSpec
 from base_ops.worker.main import run
 
 KEY = "0123456789abcdef0123456789abcdef-a-test-key"

@@ -24,7 +24,7 @@ from base_ops.core.ids import AgentId
 from base_ops.core.spec import parse_spec
 from base_ops.data_ingestion.options.writing import WriteSpec
 from base_ops.data_security.jobs import masker
-from base_ops.data_security.specs import MaskerSpec, PartialMask
+from base_ops.data_security.specs.masker import MaskerSpec, PartialMask
 from base_ops.worker.engine.onepass import run_pass
 from base_ops.worker.engine.plan import POINTER, Batch
 from base_ops.worker.lake.quarantine import Quarantine

@@ -12,9 +12,9 @@ from fakes.collecting import collected, context
 from base_ops.core.ids import commit_key
 from base_ops.core.protocol import DataRef
 from base_ops.data_ingestion.jobs.collector.restore import restore_cursor
-from base_ops.data_ingestion.options.collecting import RestoreCursorSpec
+from base_ops.data_ingestion.specs.collector import RestoreCursorSpec
 from base_ops.data_storage.jobs.tier_manager import run
-from base_ops.data_storage.specs import StoreValidatedDataSpec, UnpublishSpec
+from base_ops.data_storage.specs.tier_manager import StoreValidatedDataSpec, UnpublishSpec
 from base_ops.worker.context import Context
 from base_ops.worker.lake.tables import Tables
 

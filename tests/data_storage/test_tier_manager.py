@@ -16,7 +16,7 @@ from base_ops.core.protocol import DataRef, Identity, Request, Result, StepReque
 from base_ops.core.settings import Settings
 from base_ops.core.spec import parse_spec
 from base_ops.data_storage.jobs.tier_manager import run
-from base_ops.data_storage.specs import StoreValidatedDataSpec
+from base_ops.data_storage.specs.tier_manager import StoreValidatedDataSpec
 from base_ops.worker.context import Context, JobOutput
 from base_ops.worker.lake import Lake
 from base_ops.worker.lake.tables import Tables

@@ -21,8 +21,8 @@ from base_ops.core.ids import uuid7
 from base_ops.core.protocol import Identity, Request, StepRequest
 from base_ops.core.settings import Settings
 from base_ops.data_ingestion.jobs.collector import collect
-from base_ops.data_ingestion.options.collecting import CollectDataFromSourceSpec
 from base_ops.data_ingestion.options.sources.source import SourceSpec
+from base_ops.data_ingestion.specs.collector import CollectDataFromSourceSpec
 from base_ops.worker.backoff import Clock
 from base_ops.worker.context import Context, JobOutput
 from base_ops.worker.lake import Lake

@@ -211,7 +211,7 @@ def test_a_wrong_spec_fails_when_the_dag_is_parsed(arguments: dict[str, Any], sa
 
 def test_a_spec_may_be_its_class_and_other_arguments_are_airflows() -> None:
     from base_ops.data_ingestion.operators import ConverterOperator
-    from base_ops.data_ingestion.specs import ConverterSpec
+    from base_ops.data_ingestion.specs.converter import ConverterSpec
 
     with dag_of("classes", default_args={"retries": 7, "pool": "p"}):
         task = ConverterOperator(task_id="a", spec=ConverterSpec(source="a", target="b"), priority_weight=5)

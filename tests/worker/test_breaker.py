@@ -16,8 +16,8 @@ from base_ops.core.breaker import Admission, BreakerPolicy, BreakerReport, Break
 from base_ops.core.errors import BadInput, ConfigError, Transient
 from base_ops.core.outcomes import Outcome
 from base_ops.core.protocol import Identity, Result, StepResult
-from base_ops.data_ingestion.options.collecting import CollectDataFromSourceSpec
 from base_ops.data_ingestion.options.sources.source import SourceSpec
+from base_ops.data_ingestion.specs.collector import CollectDataFromSourceSpec
 from base_ops.orchestration.breakers import admissions, peers_of
 from base_ops.state import StateStore
 from base_ops.state.breakers import admit, states

@@ -12,7 +12,7 @@ from pydantic import JsonValue
 
 from base_ops.core.errors import Denied
 from base_ops.core.protocol import StepResult
-from base_ops.data_ingestion.specs import ConnectorSpec
+from base_ops.data_ingestion.specs.connector import ConnectorSpec
 from base_ops.worker.backoff import Clock
 from base_ops.worker.connections.credentials import Keyring
 from base_ops.worker.connections.health import Inspector, Standing

@@ -10,7 +10,7 @@ from base_ops.core.errors import ConfigError, did_you_mean
 from base_ops.core.protocol import DataRef
 from base_ops.data_ingestion.options.reading import ReadSpec
 from base_ops.data_ingestion.options.sources.source import SourceSpec
-from base_ops.data_ingestion.specs import ConverterSpec
+from base_ops.data_ingestion.specs.converter import ConverterSpec
 from base_ops.worker.context import Context
 from base_ops.worker.engine.plan import Plan, Step
 from base_ops.worker.engine.unit import STAGING, Input

@@ -14,7 +14,7 @@ from typing import Any
 from base_ops.core.errors import ConfigError
 from base_ops.core.ids import commit_key, fingerprint
 from base_ops.core.protocol import ColumnLineage, Counts, DataRef, Finding, Lineage, StepResult, check_balance
-from base_ops.data_ingestion.specs import MergerSpec
+from base_ops.data_ingestion.specs.merger import MergerSpec
 from base_ops.worker.context import Context, JobOutput
 from base_ops.worker.engine.plan import POINTER, fields_of
 from base_ops.worker.engine.unit import OBJECT, file_ref

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import JsonValue
 
 from base_ops.core.protocol import DataRef, Finding, StepResult
-from base_ops.data_ingestion.options.models import ModelTrainerSpec
+from base_ops.data_ingestion.specs.model_trainer import ModelTrainerSpec
 from base_ops.worker.context import Context, JobOutput
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ import polars as pl
 
 from base_ops.core.errors import ConfigError
 from base_ops.core.protocol import Finding, StepResult
-from base_ops.data_security.specs import LEVELS, ClassifierSpec, Level
+from base_ops.data_security.specs.classifier import LEVELS, ClassifierSpec, Level
 from base_ops.worker.engine.plan import POINTER, Observation, Plan
 
 AGENT = "data_security.classifier"

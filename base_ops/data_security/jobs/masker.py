@@ -29,7 +29,7 @@ import numpy as np
 import polars as pl
 
 from base_ops.core.errors import BadInput, ConfigError, did_you_mean
-from base_ops.data_security.specs import HashMask, Mask, MaskerSpec, PartialMask, RedactMask, TokenizeMask
+from base_ops.data_security.specs.masker import HashMask, Mask, MaskerSpec, PartialMask, RedactMask, TokenizeMask
 from base_ops.worker.engine.plan import POINTER, Observation, Plan
 from base_ops.worker.memo import Memo
 

@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 
 from base_ops.core.errors import BadInput
 from base_ops.core.protocol import Finding
-from base_ops.data_ingestion.specs import MergerSpec
+from base_ops.data_ingestion.specs.merger import MergerSpec
 from base_ops.worker.merge.conflicts import ConflictLog
 from base_ops.worker.merge.files import Inputs
 from base_ops.worker.merge.kernel import Kernel

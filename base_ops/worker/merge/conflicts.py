@@ -26,7 +26,7 @@ import polars as pl
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from base_ops.data_ingestion.specs import MergerSpec
+from base_ops.data_ingestion.specs.merger import MergerSpec
 from base_ops.worker.merge.decisions import Decision
 from base_ops.worker.merge.files import ARRIVAL, SOURCE, Inputs
 from base_ops.worker.merge.groups import Groups, Index, changes

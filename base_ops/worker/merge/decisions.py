@@ -9,7 +9,7 @@ import polars as pl
 
 from base_ops.core.errors import BadInput, ConfigError, did_you_mean
 from base_ops.data_ingestion.options.merging import RECORD_RULES, FieldRule, MergeFieldSpec
-from base_ops.data_ingestion.specs import MergerSpec
+from base_ops.data_ingestion.specs.merger import MergerSpec
 from base_ops.worker.merge.files import Inputs, prove_exact
 from base_ops.worker.merge.kinds import implied_rules
 

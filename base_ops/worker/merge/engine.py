@@ -12,7 +12,7 @@ import polars as pl
 
 from base_ops.core.protocol import ColumnLineage, Finding
 from base_ops.data_ingestion.options.writing import WriteSpec
-from base_ops.data_ingestion.specs import MergerSpec
+from base_ops.data_ingestion.specs.merger import MergerSpec
 from base_ops.worker.engine.plan import POINTER, Check
 from base_ops.worker.engine.sinks import write_batches
 from base_ops.worker.failpoints import failpoint

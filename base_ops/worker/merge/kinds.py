@@ -8,7 +8,7 @@ from collections.abc import Mapping
 import polars as pl
 
 from base_ops.data_ingestion.options.merging import FieldKind, MergeFieldSpec
-from base_ops.data_ingestion.specs import MergerSpec
+from base_ops.data_ingestion.specs.merger import MergerSpec
 
 _WORDS = re.compile(r"[^A-Za-z0-9]+|(?<=[a-z])(?=[A-Z])")
 _BY_NAME: tuple[tuple[FieldKind, frozenset[str]], ...] = (

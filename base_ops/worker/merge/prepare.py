@@ -16,7 +16,7 @@ from base_ops.core.errors import BadInput, ConfigError
 from base_ops.core.protocol import Finding
 from base_ops.data_ingestion.options.merging import ShardSpec, TimeKey
 from base_ops.data_ingestion.options.writing import WriteSpec
-from base_ops.data_ingestion.specs import MergerSpec
+from base_ops.data_ingestion.specs.merger import MergerSpec
 from base_ops.worker.engine.plan import POINTER
 from base_ops.worker.engine.sinks import write_batches
 from base_ops.worker.merge.files import SourceFile, widen

@@ -11,7 +11,7 @@ import polars as pl
 from base_ops.core.protocol import Finding
 from base_ops.data_ingestion.options.duplicates import DuplicatesSpec
 from base_ops.data_ingestion.options.writing import WriteSpec
-from base_ops.data_ingestion.specs import MergerSpec
+from base_ops.data_ingestion.specs.merger import MergerSpec
 from base_ops.worker.engine.sinks import write_batches
 from base_ops.worker.merge.files import DUPLICATES, PART
 

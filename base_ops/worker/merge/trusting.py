@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import polars as pl
 
 from base_ops.core.protocol import Finding
-from base_ops.data_ingestion.specs import MergerSpec
+from base_ops.data_ingestion.specs.merger import MergerSpec
 from base_ops.worker.engine.plan import POINTER
 from base_ops.worker.merge.decisions import Decision
 from base_ops.worker.merge.files import SourceFile

@@ -171,7 +171,7 @@ def test_processes_that_start_together_ask_once(provider: Provider, tmp_path: Pa
 import json, sys
 from pathlib import Path
 from base_ops.core.config import fill_template
-from base_ops.data_ingestion.specs import SourceSpec
+from base_ops.data_ingestion.options.sources.source import SourceSpec
 from base_ops.worker.connections.credentials import Credentials, Keyring
 from base_ops.worker.connections.http import token_of
 from base_ops.worker.secrets import ConnectionInfo

@@ -9,7 +9,7 @@ from typing import Any
 import polars as pl
 import pytest
 
-from base_ops.data_ingestion.specs import MergerSpec
+from base_ops.data_ingestion.specs.merger import MergerSpec
 from base_ops.worker.lake.quarantine import Quarantine
 from base_ops.worker.lake.store import Store
 from base_ops.worker.merge import CONFLICTS, PART, Merged, SourceFile, merge

@@ -10,7 +10,7 @@ from typing import Any
 import polars as pl
 
 from base_ops.data_ingestion.options.merging import RECORD_RULES, MergeFieldSpec
-from base_ops.data_ingestion.specs import MergerSpec
+from base_ops.data_ingestion.specs.merger import MergerSpec
 from base_ops.worker.merge import SourceFile
 
 TYPES = {"k": pl.Int64, "j": pl.String, "t": pl.Int64, "a": pl.Float64, "b": pl.Float64, "c": pl.Int64, "s": pl.String}

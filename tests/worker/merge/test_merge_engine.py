@@ -14,7 +14,7 @@ import pytest
 from conftest import MergeFrames
 
 from base_ops.core.errors import BadInput, BaseOpsError, ConfigError
-from base_ops.data_ingestion.specs import MergerSpec
+from base_ops.data_ingestion.specs.merger import MergerSpec
 from base_ops.worker.lake.quarantine import Quarantine, read_quarantine
 from base_ops.worker.lake.store import Store
 from base_ops.worker.merge import SourceFile, files, merge, streams

@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from merge_by_hand import TYPES, Table, by_hand
 
-from base_ops.data_ingestion.specs import MergerSpec
+from base_ops.data_ingestion.specs.merger import MergerSpec
 from base_ops.worker.lake.quarantine import Quarantine
 from base_ops.worker.lake.store import Store
 from base_ops.worker.merge import CONFLICTS, PART, Merged, SourceFile, engine, merge, streams

@@ -17,7 +17,7 @@ from pydantic import ValidationError
 
 from base_ops.core.errors import BadInput, ConfigError
 from base_ops.data_ingestion.presets import PRESETS
-from base_ops.data_ingestion.specs import MergerSpec
+from base_ops.data_ingestion.specs.merger import MergerSpec
 from base_ops.worker.merge.kinds import kind_of_field
 from base_ops.worker.merge.moments import first_rows
 from base_ops.worker.merge.prepare import plain

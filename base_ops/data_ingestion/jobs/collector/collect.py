@@ -21,8 +21,8 @@ from pydantic import JsonValue
 from base_ops.core.errors import ConfigError, Transient
 from base_ops.core.ids import fingerprint
 from base_ops.core.protocol import Counts, DataRef, Finding, Lineage, StepResult
-from base_ops.data_ingestion.options.collecting import CollectDataFromSourceSpec
 from base_ops.data_ingestion.options.sources.source import SourceSpec
+from base_ops.data_ingestion.specs.collector import CollectDataFromSourceSpec
 from base_ops.worker.backoff import Clock
 from base_ops.worker.connections.credentials import Keyring
 from base_ops.worker.connections.tuning import remember, tuned

@@ -8,7 +8,7 @@ from pydantic import JsonValue
 
 from base_ops.core.protocol import Finding, StepResult
 from base_ops.data_ingestion.jobs.collector.collect import AGENT, event, site_of
-from base_ops.data_ingestion.options.collecting import DiscoverFilesInDirectorySpec
+from base_ops.data_ingestion.specs.collector import DiscoverFilesInDirectorySpec
 from base_ops.worker.backoff import Clock
 from base_ops.worker.connectors import open_connector
 from base_ops.worker.connectors.files import Files

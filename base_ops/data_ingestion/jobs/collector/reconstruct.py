@@ -9,7 +9,7 @@ from pydantic import JsonValue
 from base_ops.core.errors import BadInput, BaseOpsError, ConfigError, Denied, Transient
 from base_ops.core.protocol import Finding, Lineage, StepResult
 from base_ops.data_ingestion.jobs.collector.collect import AGENT, collect, event, hand_on
-from base_ops.data_ingestion.options.collecting import CollectDataFromSourceSpec, ReconstructFromMultipleSourcesSpec
+from base_ops.data_ingestion.specs.collector import CollectDataFromSourceSpec, ReconstructFromMultipleSourcesSpec
 from base_ops.worker.backoff import Clock
 from base_ops.worker.context import Context, JobOutput
 

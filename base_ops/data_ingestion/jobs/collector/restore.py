@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from base_ops.core.protocol import Finding, StepResult
 from base_ops.data_ingestion.jobs.collector.collect import AGENT, event
-from base_ops.data_ingestion.options.collecting import RestoreCursorSpec
+from base_ops.data_ingestion.specs.collector import RestoreCursorSpec
 from base_ops.worker.context import Context, JobOutput
 from base_ops.worker.lake.runs import attempts_of, run_folder
 

@@ -17,7 +17,7 @@ from pydantic import JsonValue
 from base_ops.core.errors import BaseOpsError
 from base_ops.core.protocol import Lineage, Result, StepRequest, StepResult
 from base_ops.data_ingestion.jobs.collector.collect import AGENT, collect
-from base_ops.data_ingestion.options.collecting import CollectDataFromSourceSpec, ProcessStreamingDataSpec
+from base_ops.data_ingestion.specs.collector import CollectDataFromSourceSpec, ProcessStreamingDataSpec
 from base_ops.worker.backoff import Clock
 from base_ops.worker.context import Context, JobOutput
 from base_ops.worker.failpoints import failpoint

@@ -7,7 +7,7 @@ observations; for `cache` also references to what landed last; for `dead_letter`
 from __future__ import annotations
 
 from base_ops.data_ingestion.jobs.fetch_retry import analyze, dead_letters, select
-from base_ops.data_ingestion.options.retries import (
+from base_ops.data_ingestion.specs.fetch_retry import (
     AnalyzeFailurePatternsSpec,
     ProcessDeadLettersSpec,
     SelectOptimalRetryStrategySpec,

@@ -12,7 +12,7 @@ from pydantic import JsonValue
 from base_ops.core.protocol import Finding, Result, StepResult
 from base_ops.data_ingestion.jobs.fetch_retry.classes import classify
 from base_ops.data_ingestion.jobs.fetch_retry.history import failure_of, stored_results
-from base_ops.data_ingestion.options.retries import AnalyzeFailurePatternsSpec
+from base_ops.data_ingestion.specs.fetch_retry import AnalyzeFailurePatternsSpec
 from base_ops.worker.backoff import Clock
 from base_ops.worker.context import Context, JobOutput
 

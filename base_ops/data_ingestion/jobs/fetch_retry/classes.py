@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from base_ops.data_ingestion.options.retries import FailureClass, FailureSpec
+from base_ops.data_ingestion.options.retries import FailureClass
+from base_ops.data_ingestion.specs.fetch_retry import FailureSpec
 
 _TRANSIENT = """
 timeout connection_timeout read_timeout unreachable unknown_host rate_limited server_error unavailable circuit_open

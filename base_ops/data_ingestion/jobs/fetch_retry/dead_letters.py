@@ -13,9 +13,9 @@ from base_ops.core.spec import check
 from base_ops.data_ingestion.jobs import collector
 from base_ops.data_ingestion.jobs.fetch_retry.queue import Held, Queue
 from base_ops.data_ingestion.jobs.fetch_retry.select import AGENT, size_notice
-from base_ops.data_ingestion.options.collecting import CollectDataFromSourceSpec
-from base_ops.data_ingestion.options.retries import ProcessDeadLettersSpec
 from base_ops.data_ingestion.options.sources.source import SourceSpec
+from base_ops.data_ingestion.specs.collector import CollectDataFromSourceSpec
+from base_ops.data_ingestion.specs.fetch_retry import ProcessDeadLettersSpec
 from base_ops.worker.backoff import Clock
 from base_ops.worker.context import Context, JobOutput
 

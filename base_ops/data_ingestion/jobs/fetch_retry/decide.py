@@ -11,7 +11,8 @@ from base_ops.core.breaker import BreakerPolicy, BreakerState
 from base_ops.data_ingestion.jobs.fetch_retry.classes import Classified, classify
 from base_ops.data_ingestion.jobs.fetch_retry.segments import plan
 from base_ops.data_ingestion.jobs.fetch_retry.waits import wait_s
-from base_ops.data_ingestion.options.retries import FailureSpec, FallbackOption, RetryPolicySpec, RetryRule
+from base_ops.data_ingestion.options.retries import FallbackOption, RetryPolicySpec, RetryRule
+from base_ops.data_ingestion.specs.fetch_retry import FailureSpec
 
 Action = Literal["retry", "refresh_credential", "partial", "fallback", "cache", "dead_letter", "human"]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from base_ops.core.protocol import Result
-from base_ops.data_ingestion.options.retries import FailureSpec
+from base_ops.data_ingestion.specs.fetch_retry import FailureSpec
 from base_ops.worker.lake.store import Store
 
 _DEEPEST = 6

@@ -14,11 +14,8 @@ from base_ops.data_ingestion.jobs.fetch_retry.decide import Decision, Surroundin
 from base_ops.data_ingestion.jobs.fetch_retry.history import failed_results, failure_of
 from base_ops.data_ingestion.jobs.fetch_retry.queue import Letter, Queue, letter_id
 from base_ops.data_ingestion.models.retry_strategy.table import MODEL, MODULE
-from base_ops.data_ingestion.options.retries import (
-    FailureSpec,
-    RetryPolicySpec,
-    SelectOptimalRetryStrategySpec,
-)
+from base_ops.data_ingestion.options.retries import RetryPolicySpec
+from base_ops.data_ingestion.specs.fetch_retry import FailureSpec, SelectOptimalRetryStrategySpec
 from base_ops.worker.backoff import Clock
 from base_ops.worker.context import Context, JobOutput
 from base_ops.worker.lake.runs import run_folder

@@ -11,9 +11,9 @@ from base_ops.calendars.calendar import load_calendar
 from base_ops.calendars.recurrence import recurrence
 from base_ops.core.protocol import Finding, StepResult
 from base_ops.data_ingestion.jobs.scheduler.now import moment
-from base_ops.data_ingestion.options.scheduler import ValidateSourceAvailabilitySpec
 from base_ops.data_ingestion.options.schedules import MarketSchedule
-from base_ops.data_ingestion.specs import ConnectorSpec
+from base_ops.data_ingestion.specs.connector import ConnectorSpec
+from base_ops.data_ingestion.specs.scheduler import ValidateSourceAvailabilitySpec
 from base_ops.worker.context import Context, JobOutput
 
 

@@ -8,7 +8,7 @@ from base_ops.calendars.calendar import Calendar, load_calendar
 from base_ops.core.errors import ConfigError
 from base_ops.core.protocol import StepResult
 from base_ops.data_ingestion.options.schedule_policies import BackfillPolicy
-from base_ops.data_ingestion.options.scheduler import PlanBackfillSpec, instant
+from base_ops.data_ingestion.specs.scheduler import PlanBackfillSpec, instant
 from base_ops.worker.context import Context, JobOutput
 
 

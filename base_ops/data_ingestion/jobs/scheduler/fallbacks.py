@@ -9,7 +9,7 @@ from pydantic import JsonValue
 from base_ops.core.protocol import Finding, StepResult
 from base_ops.data_ingestion.jobs.scheduler.now import moment
 from base_ops.data_ingestion.options.schedule_policies import CACHE, FallbackSpec
-from base_ops.data_ingestion.options.scheduler import DiscoverFallbackSourcesSpec, instant
+from base_ops.data_ingestion.specs.scheduler import DiscoverFallbackSourcesSpec, instant
 from base_ops.worker.context import Context, JobOutput
 
 

@@ -18,7 +18,7 @@ from base_ops.core.protocol import DataRef, Finding, Result, StepResult
 from base_ops.data_ingestion.jobs.scheduler.now import moment
 from base_ops.data_ingestion.models.scheduling.forecast import MAX_DAYS, Floats, Forecast, forecast
 from base_ops.data_ingestion.models.scheduling.slots import SLOT, floor_slot
-from base_ops.data_ingestion.options.scheduler import ForecastLoadSpec, instant
+from base_ops.data_ingestion.specs.scheduler import ForecastLoadSpec, instant
 from base_ops.worker.context import Context, JobOutput
 from base_ops.worker.lake.store import Store
 

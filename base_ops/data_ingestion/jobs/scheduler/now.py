@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from base_ops.data_ingestion.options.scheduler import instant
+from base_ops.data_ingestion.specs.scheduler import instant
 
 
 def moment(as_of: str | None) -> datetime:

@@ -13,8 +13,8 @@ from base_ops.core.errors import ConfigError
 from base_ops.core.protocol import Finding, StepResult
 from base_ops.data_ingestion.jobs.scheduler.now import moment
 from base_ops.data_ingestion.options.schedule_policies import CACHE, PRIORITIES, LimitsSpec, SchedulesFile
-from base_ops.data_ingestion.options.scheduler import PlanRunsSpec, instant
 from base_ops.data_ingestion.options.schedules import TimeSchedule
+from base_ops.data_ingestion.specs.scheduler import PlanRunsSpec, instant
 from base_ops.worker.context import Context, JobOutput
 
 _CALENDAR_ENDS_SOON = timedelta(days=90)

@@ -9,7 +9,7 @@ from base_ops.data_ingestion.models.connection_optimization.choose import MODEL,
 from base_ops.data_ingestion.models.connection_optimization.features import FEATURES, features_of
 from base_ops.data_ingestion.models.connection_optimization.profiles import profile_settings
 from base_ops.data_ingestion.models.connection_optimization.simulator import Array, cost_s, grid, situations
-from base_ops.data_ingestion.options.models import ModelTrainerSpec
+from base_ops.data_ingestion.specs.model_trainer import ModelTrainerSpec
 from base_ops.worker.models.champion import find_model, packaged_file, registered_name
 from base_ops.worker.models.learning import Learned
 from base_ops.worker.models.mlp import Mlp, parse_mlp, train_mlp

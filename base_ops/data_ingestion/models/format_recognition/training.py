@@ -12,7 +12,7 @@ from base_ops.core.settings import Settings
 from base_ops.data_ingestion.models.format_recognition.features import FEATURES, features_of
 from base_ops.data_ingestion.models.format_recognition.recognize import MODEL, MODULE, SAME_FORMAT, shares_of
 from base_ops.data_ingestion.models.format_recognition.samples import CLASSES, Sample, samples
-from base_ops.data_ingestion.options.models import ModelTrainerSpec
+from base_ops.data_ingestion.specs.model_trainer import ModelTrainerSpec
 from base_ops.worker.models.champion import find_model, packaged_file, registered_name
 from base_ops.worker.models.learning import Learned
 from base_ops.worker.models.lightgbm import train_trees

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from base_ops.data_ingestion.models.retry_strategy.states import ACTIONS, STATES, state_of
 from base_ops.data_ingestion.models.retry_strategy.table import FEATURES, MODEL, MODULE, Table, read
-from base_ops.data_ingestion.options.retries import FailureSpec
+from base_ops.data_ingestion.specs.fetch_retry import FailureSpec
 from base_ops.worker.models.champion import Model, load_model
 
 if TYPE_CHECKING:

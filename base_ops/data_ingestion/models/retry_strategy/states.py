@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from base_ops.data_ingestion.jobs.fetch_retry.classes import classify
-from base_ops.data_ingestion.options.retries import FailureSpec
+from base_ops.data_ingestion.specs.fetch_retry import FailureSpec
 
 ACTIONS = ("retry_now", "retry", "retry_long", "refresh_credential", "partial", "fallback", "cache", "give_up")
 GROUPS = ("network", "busy", "persistent", "partial", "systematic")

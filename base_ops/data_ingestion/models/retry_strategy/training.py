@@ -16,7 +16,7 @@ from base_ops.core.settings import Settings
 from base_ops.data_ingestion.models.retry_strategy.simulator import Episode
 from base_ops.data_ingestion.models.retry_strategy.states import ACTIONS, STATES
 from base_ops.data_ingestion.models.retry_strategy.table import FEATURES, MODEL, MODULE, Table, read
-from base_ops.data_ingestion.options.models import ModelTrainerSpec
+from base_ops.data_ingestion.specs.model_trainer import ModelTrainerSpec
 from base_ops.worker.models.champion import find_model, packaged_file, registered_name
 from base_ops.worker.models.learning import Learned
 

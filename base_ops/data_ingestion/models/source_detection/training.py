@@ -17,7 +17,7 @@ from base_ops.data_ingestion.models.source_detection.clues import Clues
 from base_ops.data_ingestion.models.source_detection.detect import MODEL, MODULE, decide
 from base_ops.data_ingestion.models.source_detection.features import FEATURES, features_of
 from base_ops.data_ingestion.models.source_detection.samples import Sample, samples
-from base_ops.data_ingestion.options.models import ModelTrainerSpec
+from base_ops.data_ingestion.specs.model_trainer import ModelTrainerSpec
 from base_ops.worker.models.champion import find_model, packaged_file, registered_name
 from base_ops.worker.models.learning import Learned
 from base_ops.worker.models.lightgbm import train_trees

@@ -18,7 +18,7 @@ import polars as pl
 from base_ops.core.errors import ConfigError
 from base_ops.core.protocol import Finding, StepResult
 from base_ops.data_quality.jobs.validator.checks import check_of, dtype_in, id_of
-from base_ops.data_quality.specs import FreshnessRule, Rule, UniqueRule, ValidatorSpec
+from base_ops.data_quality.specs.validator import FreshnessRule, Rule, UniqueRule, ValidatorSpec
 from base_ops.data_quality.suites import rules_of_suite
 from base_ops.worker.engine.plan import POINTER, Check, Observation, Plan
 

@@ -11,7 +11,7 @@ import polars as pl
 from base_ops.core.errors import BadInput, ConfigError, did_you_mean
 from base_ops.core.protocol import Finding
 from base_ops.data_quality.jobs.validator.bounds import fresh, inside, limits_of
-from base_ops.data_quality.specs import (
+from base_ops.data_quality.specs.validator import (
     EnumRule,
     ExpressionRule,
     FreshnessRule,

@@ -23,7 +23,7 @@ from base_ops.core.errors import BadInput, ConfigError, Transient
 from base_ops.data_ingestion.options.writing import WriteSpec
 from base_ops.data_quality.jobs.validator import Validator
 from base_ops.data_quality.jobs.validator.checks import dtype_in, id_of
-from base_ops.data_quality.specs import UniqueRule, ValidatorSpec
+from base_ops.data_quality.specs.validator import UniqueRule, ValidatorSpec
 from base_ops.worker.engine.plan import POINTER, Check, Reader
 
 OFFENDERS = pl.Schema(

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from base_ops.data_security.specs import DecryptSpec, EncryptSpec, ValidateSecurityRequirementsSpec
+from base_ops.data_security.specs.encryption_manager import DecryptSpec, EncryptSpec, ValidateSecurityRequirementsSpec
 from base_ops.worker.context import Context, JobOutput
 
 AGENT = "data_security.encryption_manager"

@@ -11,7 +11,7 @@ from base_ops.core.errors import BadInput, ConfigError, did_you_mean
 from base_ops.data_security.jobs.encryption_manager import AGENT
 from base_ops.data_security.jobs.encryption_manager.cipher import MIN_KEY_CHARS, Cipher, key_id
 from base_ops.data_security.jobs.masker import canonical_text
-from base_ops.data_security.specs import DecryptSpec, EncryptSpec
+from base_ops.data_security.specs.encryption_manager import DecryptSpec, EncryptSpec
 from base_ops.worker.engine.plan import POINTER, Observation, Plan
 
 

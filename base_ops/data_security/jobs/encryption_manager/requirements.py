@@ -10,7 +10,7 @@ from base_ops.core.errors import Denied
 from base_ops.core.protocol import StepResult
 from base_ops.data_security.jobs.encryption_manager import AGENT
 from base_ops.data_security.jobs.encryption_manager.cipher import MIN_KEY_CHARS
-from base_ops.data_security.specs import ValidateSecurityRequirementsSpec
+from base_ops.data_security.specs.encryption_manager import ValidateSecurityRequirementsSpec
 from base_ops.worker.context import Context, JobOutput
 
 _ENCRYPTED = frozenset({"https", "wss", "sftp", "ftps", "s3", "gs", "abfs", "abfss", "az"})

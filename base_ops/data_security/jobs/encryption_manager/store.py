@@ -5,7 +5,7 @@ from __future__ import annotations
 from base_ops.core.protocol import Finding, StepRequest, StepResult
 from base_ops.data_security.jobs.classifier import sensitive_columns
 from base_ops.data_security.jobs.encryption_manager import AGENT
-from base_ops.data_security.specs import StoreWithEncryptionSpec
+from base_ops.data_security.specs.encryption_manager import StoreWithEncryptionSpec
 from base_ops.worker.context import Context, JobOutput
 from base_ops.worker.inside import run_inside
 

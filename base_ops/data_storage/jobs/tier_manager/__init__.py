@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from base_ops.data_storage.jobs.tier_manager.store_validated_data import store_validated_data
 from base_ops.data_storage.jobs.tier_manager.unpublish import unpublish
-from base_ops.data_storage.specs import StoreValidatedDataSpec, UnpublishSpec
+from base_ops.data_storage.specs.tier_manager import StoreValidatedDataSpec, UnpublishSpec
 from base_ops.worker.context import Context, JobOutput
 
 

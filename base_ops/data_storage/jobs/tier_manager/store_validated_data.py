@@ -7,7 +7,7 @@ from pydantic import JsonValue
 from base_ops.core.errors import BadInput
 from base_ops.core.ids import commit_key
 from base_ops.core.protocol import ColumnLineage, Counts, DataRef, Finding, Lineage, StepResult
-from base_ops.data_storage.specs import StoreValidatedDataSpec
+from base_ops.data_storage.specs.tier_manager import StoreValidatedDataSpec
 from base_ops.worker.context import Context, JobOutput
 from base_ops.worker.engine.plan import fields_of
 from base_ops.worker.lake.tables import Rules, Stored, Tables

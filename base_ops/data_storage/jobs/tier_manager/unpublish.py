@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from base_ops.core.protocol import Finding, StepResult
-from base_ops.data_storage.specs import UnpublishSpec
+from base_ops.data_storage.specs.tier_manager import UnpublishSpec
 from base_ops.worker.context import Context, JobOutput
 from base_ops.worker.lake.tables import Tables
 

@@ -1,8 +1,8 @@
-"""What the collector can be asked."""
+"""What can be asked of the collector."""
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
@@ -98,3 +98,13 @@ class RestoreCursorSpec(Spec):
     action: Literal["restore_cursor"]
     source: str
     """Id of the source."""
+
+
+CollectorSpec = Annotated[
+    CollectDataFromSourceSpec
+    | DiscoverFilesInDirectorySpec
+    | ProcessStreamingDataSpec
+    | ReconstructFromMultipleSourcesSpec
+    | RestoreCursorSpec,
+    Field(discriminator="action"),
+]

@@ -1,4 +1,4 @@
-"""What can be said of training a model."""
+"""What can be asked of the model trainer."""
 
 from __future__ import annotations
 

@@ -1,24 +1,15 @@
-"""Specs of data_ingestion: what can be asked of each agent, and its configuration files."""
+"""What can be asked of the merger."""
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
 from base_ops.core.spec import Spec
-from base_ops.data_ingestion.options.agreements import BAD_ROWS_SHARE
 from base_ops.data_ingestion.options.agreements import FormatSpecificationsFile as FormatSpecificationsFile
 from base_ops.data_ingestion.options.agreements import IngestionPoliciesFile as IngestionPoliciesFile
-from base_ops.data_ingestion.options.collecting import (
-    CollectDataFromSourceSpec,
-    DiscoverFilesInDirectorySpec,
-    ProcessStreamingDataSpec,
-    ReconstructFromMultipleSourcesSpec,
-    RestoreCursorSpec,
-)
 from base_ops.data_ingestion.options.connections import AuthenticationTemplatesFile as AuthenticationTemplatesFile
-from base_ops.data_ingestion.options.connections import ConnectorChecks
 from base_ops.data_ingestion.options.duplicates import DuplicatesSpec
 from base_ops.data_ingestion.options.merging import (
     RECORD_RULES,
@@ -29,83 +20,11 @@ from base_ops.data_ingestion.options.merging import (
     ShardSpec,
     TimeKey,
 )
-from base_ops.data_ingestion.options.models import ModelTrainerSpec as ModelTrainerSpec
-from base_ops.data_ingestion.options.reading import ReadSpec
-from base_ops.data_ingestion.options.retries import (
-    AnalyzeFailurePatternsSpec,
-    ProcessDeadLettersSpec,
-    SelectOptimalRetryStrategySpec,
-)
 from base_ops.data_ingestion.options.retries import RetryPoliciesFile as RetryPoliciesFile
 from base_ops.data_ingestion.options.schedule_policies import SchedulesFile as SchedulesFile
-from base_ops.data_ingestion.options.scheduler import (
-    DiscoverFallbackSourcesSpec,
-    ForecastLoadSpec,
-    PlanBackfillSpec,
-    PlanRunsSpec,
-    ValidateSourceAvailabilitySpec,
-)
-from base_ops.data_ingestion.options.sources.source import SourceSpec
 from base_ops.data_ingestion.options.truth import TruthSpec
-from base_ops.data_ingestion.options.writing import WriteSpec
 from base_ops.data_ingestion.presets import with_preset
-
-CollectorSpec = Annotated[
-    CollectDataFromSourceSpec
-    | DiscoverFilesInDirectorySpec
-    | ProcessStreamingDataSpec
-    | ReconstructFromMultipleSourcesSpec
-    | RestoreCursorSpec,
-    Field(discriminator="action"),
-]
-
-
-class ConnectorSpec(Spec):
-    """Connect to a source and say how it stands, without fetching: name, TLS, credentials, listing."""
-
-    action: Literal["establish_secure_connection", "verify_mfa_authentication", "establish_encrypted_connection"] = (
-        "establish_secure_connection"
-    )
-    """verify_mfa_authentication: the token must have been issued after several factors; establish_encrypted_connection:
-    TLS 1.3 at least."""
-    source: SourceSpec
-    """The source to connect to."""
-    checks: ConnectorChecks = Field(default_factory=ConnectorChecks)
-    """What is looked at."""
-
-
-class ConverterSpec(Spec):
-    """Read any format right and write it typed."""
-
-    action: Literal["convert_to_standard_format"] = "convert_to_standard_format"
-    source: str | SourceSpec
-    """Path or URI of a file; or the source whose landed objects are converted (in a pipeline)."""
-    target: str
-    """Path or URI of the file to write; or staging:<dataset> (in a pipeline)."""
-    read: ReadSpec | None = None
-    """How to read; default: the source's own, else detected."""
-    write: WriteSpec = Field(default_factory=WriteSpec)
-    """How the target is written."""
-    add: dict[str, str] = Field(default_factory=dict)
-    """Columns to add to each row (constants or {captures})."""
-    whole_slices: bool = True
-    """All objects of a slice that something new arrived for, so that what is stored replaces the slice; false: the new
-    objects alone, to be added to a table with missing_rows: keep (streams)."""
-    max_error_share: float | None = Field(None, ge=0, le=1)
-    """More bad rows than this share of an object and nothing of it is published; default: what the source's agreement
-    tolerates, else 0.05."""
-
-    @property
-    def bad_rows_share(self) -> float:
-        """max_error_share, or what stands for it."""
-        agreed = self.source.agreement.max_error_share if isinstance(self.source, SourceSpec) else None
-        return next((share for share in (self.max_error_share, agreed) if share is not None), BAD_ROWS_SHARE)
-
-
-FetchRetrySpec = Annotated[
-    SelectOptimalRetryStrategySpec | AnalyzeFailurePatternsSpec | ProcessDeadLettersSpec,
-    Field(discriminator="action"),
-]
+from base_ops.data_ingestion.specs.model_trainer import ModelTrainerSpec as ModelTrainerSpec
 
 
 class MergerSpec(Spec):
@@ -198,9 +117,3 @@ class MergerSpec(Spec):
         if bool(self.inputs) != (self.target is not None):
             raise ValueError("inputs and target, the stand-alone use, go together")
         return self
-
-
-SchedulerSpec = Annotated[
-    ValidateSourceAvailabilitySpec | PlanRunsSpec | PlanBackfillSpec | DiscoverFallbackSourcesSpec | ForecastLoadSpec,
-    Field(discriminator="action"),
-]

@@ -1,4 +1,4 @@
-"""What the scheduler can be asked."""
+"""What can be asked of the scheduler."""
 
 from __future__ import annotations
 
@@ -154,3 +154,9 @@ class ValidateSourceAvailabilitySpec(Spec):
     """Ask the source even while its market is closed."""
     as_of: Instant | None = None
     """Ask the calendar about this moment, ISO 8601; default: now."""
+
+
+SchedulerSpec = Annotated[
+    ValidateSourceAvailabilitySpec | PlanRunsSpec | PlanBackfillSpec | DiscoverFallbackSourcesSpec | ForecastLoadSpec,
+    Field(discriminator="action"),
+]

@@ -1,0 +1,31 @@
+"""What can be asked of the connector."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from base_ops.core.spec import Spec
+from base_ops.data_ingestion.options.agreements import FormatSpecificationsFile as FormatSpecificationsFile
+from base_ops.data_ingestion.options.agreements import IngestionPoliciesFile as IngestionPoliciesFile
+from base_ops.data_ingestion.options.connections import AuthenticationTemplatesFile as AuthenticationTemplatesFile
+from base_ops.data_ingestion.options.connections import ConnectorChecks
+from base_ops.data_ingestion.options.retries import RetryPoliciesFile as RetryPoliciesFile
+from base_ops.data_ingestion.options.schedule_policies import SchedulesFile as SchedulesFile
+from base_ops.data_ingestion.options.sources.source import SourceSpec
+from base_ops.data_ingestion.specs.model_trainer import ModelTrainerSpec as ModelTrainerSpec
+
+
+class ConnectorSpec(Spec):
+    """Connect to a source and say how it stands, without fetching: name, TLS, credentials, listing."""
+
+    action: Literal["establish_secure_connection", "verify_mfa_authentication", "establish_encrypted_connection"] = (
+        "establish_secure_connection"
+    )
+    """verify_mfa_authentication: the token must have been issued after several factors; establish_encrypted_connection:
+    TLS 1.3 at least."""
+    source: SourceSpec
+    """The source to connect to."""
+    checks: ConnectorChecks = Field(default_factory=ConnectorChecks)
+    """What is looked at."""
