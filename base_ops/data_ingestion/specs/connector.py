@@ -7,14 +7,8 @@ from typing import Literal
 from pydantic import Field
 
 from base_ops.core.spec import Spec
-from base_ops.data_ingestion.options.agreements import FormatSpecificationsFile as FormatSpecificationsFile
-from base_ops.data_ingestion.options.agreements import IngestionPoliciesFile as IngestionPoliciesFile
-from base_ops.data_ingestion.options.connections import AuthenticationTemplatesFile as AuthenticationTemplatesFile
 from base_ops.data_ingestion.options.connections import ConnectorChecks
-from base_ops.data_ingestion.options.retries import RetryPoliciesFile as RetryPoliciesFile
-from base_ops.data_ingestion.options.schedule_policies import SchedulesFile as SchedulesFile
 from base_ops.data_ingestion.options.sources.source import SourceSpec
-from base_ops.data_ingestion.specs.model_trainer import ModelTrainerSpec as ModelTrainerSpec
 
 
 class ConnectorSpec(Spec):

@@ -7,9 +7,6 @@ from typing import Any, Literal
 from pydantic import Field, model_validator
 
 from base_ops.core.spec import Spec
-from base_ops.data_ingestion.options.agreements import FormatSpecificationsFile as FormatSpecificationsFile
-from base_ops.data_ingestion.options.agreements import IngestionPoliciesFile as IngestionPoliciesFile
-from base_ops.data_ingestion.options.connections import AuthenticationTemplatesFile as AuthenticationTemplatesFile
 from base_ops.data_ingestion.options.duplicates import DuplicatesSpec
 from base_ops.data_ingestion.options.merging import (
     RECORD_RULES,
@@ -20,11 +17,8 @@ from base_ops.data_ingestion.options.merging import (
     ShardSpec,
     TimeKey,
 )
-from base_ops.data_ingestion.options.retries import RetryPoliciesFile as RetryPoliciesFile
-from base_ops.data_ingestion.options.schedule_policies import SchedulesFile as SchedulesFile
 from base_ops.data_ingestion.options.truth import TruthSpec
 from base_ops.data_ingestion.presets import with_preset
-from base_ops.data_ingestion.specs.model_trainer import ModelTrainerSpec as ModelTrainerSpec
 
 
 class MergerSpec(Spec):
