@@ -3,13 +3,13 @@
 What a target cannot hold exactly is refused: a type before the first byte is written (ConfigError), a value of a type
 that only mostly fits (NaN in JSON) when it comes (BadInput). Nothing is rounded, or turned into null, on the way out.
 
-    parquet   all types but structs without fields
-    arrow     all types
-    avro      all types but durations; unsigned 64-bit integers as decimals, small integers as int
-    json      all but bytes and durations; decimals as numbers; dates, times and timestamps as ISO 8601 texts
+    parquet   all types but integers of 128 bits and structs without fields
+    arrow     all types but integers of 128 bits
+    avro      all but durations, maps, half floats and large integers; UInt64 as decimals, small integers as int
+    json      all but bytes, durations and maps; decimals as numbers; dates, times and timestamps as ISO 8601 texts
     ndjson    as json, a line per record
     csv       scalars but bytes and durations; texts are quoted, so that none can be taken for a null
-    delta     all but times, nanoseconds, durations and nulls; unsigned integers become wider signed ones
+    delta     as parquet but times, nanoseconds, durations, maps and nulls; unsigned integers become wider signed ones
 """
 
 from __future__ import annotations
@@ -137,6 +137,9 @@ def walk(dtype: pl.DataType) -> Iterator[pl.DataType]:
     elif isinstance(dtype, pl.Struct):
         for field in dtype.fields:
             yield from walk(_instance(field.dtype))
+    elif isinstance(dtype, pl.Map):
+        yield from walk(_instance(dtype.key))
+        yield from walk(_instance(dtype.value))
 
 
 def _instance(dtype: Any) -> pl.DataType:

@@ -10,10 +10,11 @@ import polars as pl
 
 from base_ops.data_ingestion.options.writing import WriteSpec
 from base_ops.worker.engine.sinks.lazy import lazy_frame
+from base_ops.worker.engine.sinks.parquet import LARGE_INTEGERS
 
 
 def refuses(dtype: pl.DataType) -> bool:
-    return False
+    return isinstance(dtype, LARGE_INTEGERS)
 
 
 def write(frames: Iterator[pl.DataFrame], schema: pl.Schema, path: Path, spec: WriteSpec) -> None:

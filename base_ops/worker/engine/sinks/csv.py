@@ -14,6 +14,9 @@ import polars as pl
 from base_ops.data_ingestion.options.writing import WriteSpec
 from base_ops.worker.engine.sinks import refuse_value
 from base_ops.worker.engine.sinks.lazy import lazy_frame
+from base_ops.worker.engine.sinks.leaves import ODD_OFFSET, unwritable_offset
+
+_TEXTS = (pl.String, pl.Categorical, pl.Enum)
 
 
 def refuses(dtype: pl.DataType) -> bool:
@@ -21,16 +24,21 @@ def refuses(dtype: pl.DataType) -> bool:
 
 
 def write(frames: Iterator[pl.DataFrame], schema: pl.Schema, path: Path, spec: WriteSpec) -> None:
-    texts = [name for name, dtype in schema.items() if dtype == pl.String]
     lonely = len(schema) == 1  # the empty cell of a record with one cell would be a blank line
-    lazy_frame(_checked(frames, texts), schema).sink_csv(
+    lazy_frame(_checked(frames), schema).sink_csv(
         path, quote_style="non_numeric", null_value="NULL" if lonely else None
     )
 
 
-def _checked(frames: Iterator[pl.DataFrame], texts: list[str]) -> Iterator[pl.DataFrame]:
+def _checked(frames: Iterator[pl.DataFrame]) -> Iterator[pl.DataFrame]:
     for frame in frames:
-        for name in texts:
-            if frame.get_column(name).alias("v").str.contains("\0", literal=True).any():
-                raise refuse_value("csv", name, "a NUL character")
+        for values in frame.iter_columns():
+            if isinstance(values.dtype, _TEXTS) and _has_nul(values.alias("v")):
+                raise refuse_value("csv", values.name, "a NUL character")
+            if isinstance(values.dtype, pl.Datetime) and unwritable_offset(values):
+                raise refuse_value("csv", values.name, ODD_OFFSET)
         yield frame
+
+
+def _has_nul(texts: pl.Series) -> bool:
+    return bool(texts.cast(pl.String).str.contains("\0", literal=True).any())

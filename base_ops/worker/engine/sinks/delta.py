@@ -29,8 +29,9 @@ _WIDER: dict[pl.DataType, pl.DataType] = {
     pl.UInt16(): pl.Int32(),
     pl.UInt32(): pl.Int64(),
     pl.UInt64(): pl.Decimal(20, 0),
+    pl.Float16(): pl.Float32(),
 }
-_REFUSED = (pl.Time, pl.Duration, pl.Null, pl.Object, pl.Int128)
+_REFUSED = (pl.Time, pl.Duration, pl.Null, pl.Map, pl.Object)
 
 
 def refuses(dtype: pl.DataType) -> bool:

@@ -10,12 +10,13 @@ import polars as pl
 
 from base_ops.data_ingestion.options.writing import WriteSpec
 from base_ops.worker.engine.sinks import refuse_value, walk
+from base_ops.worker.engine.sinks.leaves import ODD_OFFSET, leaves, unwritable_offset
 
 _NULL = pl.lit("null")
 
 
 def refuses(dtype: pl.DataType) -> bool:
-    return isinstance(dtype, pl.Binary | pl.Duration | pl.Object)
+    return isinstance(dtype, pl.Binary | pl.Duration | pl.Map | pl.Object)
 
 
 def write(frames: Iterator[pl.DataFrame], schema: pl.Schema, path: Path, spec: WriteSpec) -> None:
@@ -27,11 +28,14 @@ def write(frames: Iterator[pl.DataFrame], schema: pl.Schema, path: Path, spec: W
 def lines(frame: pl.DataFrame, end: bytes) -> memoryview:
     """The records of a frame, each with `end` behind it.
 
-    Raises: BadInput where a float is none of JSON.
+    Raises: BadInput where a float is none of JSON, or a moment none of ISO 8601.
     """
     for name, dtype in frame.schema.items():
-        if any(inner.is_float() for inner in walk(dtype)) and _is_infinite(frame.get_column(name)):
+        inside = list(walk(dtype))
+        if any(inner.is_float() for inner in inside) and _is_infinite(frame.get_column(name)):
             raise refuse_value("json", name, "NaN or an infinity")
+        if any(isinstance(inner, pl.Datetime) for inner in inside) and unwritable_offset(frame.get_column(name)):
+            raise refuse_value("json", name, ODD_OFFSET)
     out = io.BytesIO()
     if end == b"\n" and not _has_decimal(pl.Struct(frame.schema)):
         frame.write_ndjson(out)
@@ -45,16 +49,7 @@ def lines(frame: pl.DataFrame, end: bytes) -> memoryview:
 
 def _is_infinite(values: pl.Series) -> bool:
     """Whether there is a float, at any depth, that is NaN or an infinity."""
-    values = values.alias("v")  # polars takes a name such as ^…$ for a pattern
-    if values.dtype.is_float():
-        return bool((~values.is_finite()).any())
-    if isinstance(values.dtype, pl.Array):
-        values = values.arr.to_list()
-    if isinstance(values.dtype, pl.List):
-        return _is_infinite(values.drop_nulls().list.explode(empty_as_null=False))
-    if isinstance(values.dtype, pl.Struct):
-        return any(_is_infinite(values.struct.field(f.name)) for f in values.dtype.fields)
-    return False
+    return any(bool((~leaf.is_finite()).any()) for leaf in leaves(values) if leaf.dtype.is_float())
 
 
 def _has_decimal(dtype: pl.DataType) -> bool:

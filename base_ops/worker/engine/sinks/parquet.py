@@ -11,11 +11,13 @@ import polars as pl
 from base_ops.data_ingestion.options.writing import WriteSpec
 from base_ops.worker.engine.sinks.lazy import lazy_frame
 
+LARGE_INTEGERS = (pl.Int128, pl.UInt128)
+"""polars writes them as 16 bytes that only polars takes for a number."""
 _LEVELLED = ("zstd", "gzip")
 
 
 def refuses(dtype: pl.DataType) -> bool:
-    return isinstance(dtype, pl.Struct) and not dtype.fields
+    return isinstance(dtype, LARGE_INTEGERS) or (isinstance(dtype, pl.Struct) and not dtype.fields)
 
 
 def write(frames: Iterator[pl.DataFrame], schema: pl.Schema, path: Path, spec: WriteSpec) -> None:

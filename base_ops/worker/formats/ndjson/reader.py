@@ -1,10 +1,11 @@
 """Newline-delimited JSON (JSON Lines): one object per line, RFC 8259 to the letter; any size, in blocks of lines.
 
-Numbers keep their value (fractions as the nearest float64, unless declared decimal). A column has the type that 95 %
-of its sampled values have; a value of another kind refuses its record, except that a text column takes it as JSON
-text. Texts become dates or timestamps only where all of the sample are ISO 8601. A key that appears twice in an
-object refuses the record. Keys that the sample did not show are kept in `_extra`, a column that is there whenever the
-sample did not reach the end. With declared columns other keys are not read, so that a repeated one may pass.
+Numbers keep their value: a column is decimal where the sample has a fraction that no float64 stands for. A column has
+the type that 95 % of its sampled values have; a value of another kind refuses its record, except that a text column
+takes it as JSON text. Texts become dates or timestamps only where all of the sample are ISO 8601. A key that appears
+twice in an object refuses the record. Keys that the sample did not show are kept in `_extra`, a column that is there
+whenever the sample did not reach the end. With declared columns other keys are not read, so that a repeated one may
+pass.
 """
 
 from __future__ import annotations

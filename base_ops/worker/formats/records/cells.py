@@ -9,6 +9,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from base_ops.worker.formats.exact_floats import is_kept
 from base_ops.worker.formats.records.values import FloatText, IntText, Refused, SpecialFloat, kind_of, to_json
 
 Cast = Callable[[Any], Any]
@@ -96,6 +97,8 @@ def _float(value: Any) -> float:
         raise Refused("type", "the number is beyond the range of float64")
     if type(value) is IntText and len(value) > 15 and Decimal(value) != Decimal(number):
         raise Refused("type", "the integer has more digits than a float64 keeps")
+    if type(value) is FloatText and not is_kept(value):
+        raise Refused("type", "the number has digits that a float64 does not keep")
     return number
 
 
@@ -103,7 +106,7 @@ def _decimal(precision: int, scale: int) -> Cast:
     def cast(value: Any) -> Decimal:
         if type(value) is not FloatText and type(value) is not IntText:
             raise _wrong(value, "a number")
-        digits = _digits(value)
+        digits = digits_of(value)
         if digits is None or digits[0] > precision - scale or digits[1] > scale:
             raise Refused("type", f"the number does not fit decimal({precision},{scale})")
         return Decimal(value)
@@ -111,7 +114,7 @@ def _decimal(precision: int, scale: int) -> Cast:
     return cast
 
 
-def _digits(text: str) -> tuple[int, int] | None:
+def digits_of(text: str) -> tuple[int, int] | None:
     """Digits before and behind the point that a number needs; None where the exponent is absurd."""
     _, digits, exponent = Decimal(text).as_tuple()
     if not isinstance(exponent, int) or abs(exponent) > 1000 or len(digits) > 1000:

@@ -84,6 +84,7 @@ class Layout:
         self.fast_schema = _nested_schema(self.leaves)
         self.is_plain = not any(leaf.fast is not None and pa.types.is_nested(leaf.fast) for leaf in self.leaves)
         """Unknown keys can only stand beside the known ones, not inside an array or struct of a column."""
+        self.has_floats = any(holds_floats(leaf.type) for leaf in self.leaves)
         self.ignores_unknown = spec.columns is not None and self.is_plain
         self._tree = _tree(self.leaves, self.notes)
 
@@ -234,6 +235,13 @@ def floats_are_exact(column: pa.ChunkedArray | pa.Array) -> bool:
     if pa.types.is_list(column.type):
         return floats_are_exact(pc.list_flatten(column))
     return True
+
+
+def holds_floats(type: pa.DataType) -> bool:
+    """Whether it is a float, or has some inside."""
+    if pa.types.is_nested(type):
+        return any(holds_floats(type.field(place).type) for place in range(type.num_fields))
+    return bool(pa.types.is_floating(type))
 
 
 def _cell(cast: Cast, value: Any, column: str) -> Any:

@@ -2,7 +2,7 @@
 
 Arrow's parser is strict where it matters: a value of another kind, an integer that does not fit, a key twice, a key
 beyond the schema, a bad escape or a trailing comma fails the block, whatever line it is in. What it would let pass is
-checked here on every block: one object per line, UTF-8, NUL, NaN and Infinity, and integers in a float column that a
+checked here on every block: one object per line, UTF-8, NUL, NaN and Infinity, and numbers in a float column that a
 float does not keep. A block that fails is split, down to a few lines; these are decoded strictly one by one.
 """
 
@@ -19,6 +19,7 @@ import pyarrow.json as pj
 from numpy.typing import NDArray
 
 from base_ops.worker.engine.plan import Rejected
+from base_ops.worker.formats.exact_floats import may_change
 from base_ops.worker.formats.records.cutter import Cutter
 from base_ops.worker.formats.records.layout import Layout, floats_are_exact
 from base_ops.worker.formats.records.lines import Lines, too_long
@@ -137,6 +138,8 @@ class LineParser:
         if b"\0" in text or not _is_utf8(text):
             return None
         if not keeps_unknown and (b"NaN" in text or b"Inf" in text) and _NOT_A_NUMBER.search(text):
+            return None
+        if self._layout.has_floats and may_change(text):
             return None
         block_bytes = max(1 << 20, 2 * longest)
         try:

@@ -9,6 +9,8 @@ from typing import Any
 
 import pyarrow as pa
 
+from base_ops.worker.formats.exact_floats import is_kept
+from base_ops.worker.formats.records.cells import digits_of
 from base_ops.worker.formats.records.values import FloatText, IntText, SpecialFloat
 
 _NULL, _BOOLEAN, _INT, _FLOAT, _STRING, _OBJECT, _ARRAY, _BYTES = range(8)
@@ -30,6 +32,8 @@ _STAMP = re.compile(
 )
 _DOMINANT = 0.95
 """From this share of its values on, a kind is the type of a column and values of other kinds are errors."""
+_MOST = 38
+"""Digits of a decimal."""
 _NS_YEARS = ("1678", "2261")
 
 
@@ -69,7 +73,7 @@ class Stamps:
 class Shape:
     """All values seen under one key (or in one array, or as records)."""
 
-    __slots__ = ("beyond_int64", "counts", "fields", "huge", "item", "stamps", "wide")
+    __slots__ = ("before", "behind", "beyond_int64", "counts", "fields", "huge", "item", "long", "stamps", "wide")
 
     def __init__(self) -> None:
         self.counts = [0] * 8
@@ -80,6 +84,10 @@ class Shape:
         """Integers of more than 38 digits."""
         self.wide = 0
         """Integers that a float64 does not keep."""
+        self.long = 0
+        """Numbers with a fraction that no float64 stands for."""
+        self.before = self.behind = 0
+        """Digits before and behind the point that hold all numbers with a fraction; more than _MOST where none do."""
         self.stamps: Stamps | None = Stamps()
 
     def see(self, value: Any) -> None:
@@ -102,9 +110,21 @@ class Shape:
                 self.stamps = None
         elif kind == _INT and len(value) > 15:
             self._see_long(value)
+        elif kind == _FLOAT:
+            self._see_fraction(value)
+
+    def _see_fraction(self, value: str) -> None:
+        if type(value) is SpecialFloat:
+            self.before = _MOST + 1
+            return
+        before, behind = digits_of(value) or (_MOST, _MOST)
+        is_float, is_decimal = is_kept(value), before + behind <= _MOST
+        if is_decimal or is_float:  # else its record is refused, whatever the type
+            self.before, self.behind = max(self.before, before), max(self.behind, behind)
+            self.long += not is_float
 
     def _see_long(self, value: str) -> None:
-        if len(value.lstrip("-")) > 38:
+        if len(value.lstrip("-")) > _MOST:
             self.huge += 1
             self.wide += 1
             return
@@ -115,9 +135,15 @@ class Shape:
     def weigh(self, factor: int) -> None:
         """Take all that was seen for as many values `factor` times over: it stands for a larger number of records."""
         self.counts = [factor * count for count in self.counts]
-        self.huge, self.wide = factor * self.huge, factor * self.wide
+        self.huge, self.wide, self.long = factor * self.huge, factor * self.wide, factor * self.long
         for child in [*self.fields.values(), *([self.item] if self.item else [])]:
             child.weigh(factor)
+
+    @property
+    def _before(self) -> int:
+        """Digits before the point that hold all numbers."""
+        whole = 0 if not self.counts[_INT] else _MOST if self.beyond_int64 else 19
+        return max(self.before, whole)
 
     @property
     def values(self) -> int:
@@ -154,7 +180,9 @@ class Shape:
             return pa.large_binary()
         if self.counts[_FLOAT] == 0 and self._is(_INT, but=self.huge):
             return pa.decimal128(38, 0) if self.beyond_int64 else pa.int64()
-        if self.counts[_FLOAT] and self._is(_INT, _FLOAT, but=self.wide):
+        if self.long and self._before + self.behind <= _MOST and self._is(_INT, _FLOAT, but=self.huge):
+            return pa.decimal128(_MOST, self.behind)
+        if self.counts[_FLOAT] and self._is(_INT, _FLOAT, but=self.wide + self.long):
             return pa.float64()
         if self.is_object and not any("\0" in name for name in self.fields):
             types = {name: field.arrow_type() for name, field in self.fields.items()}

@@ -17,7 +17,8 @@ import pyarrow.compute as pc
 import pyarrow.json as pj
 from numpy.typing import NDArray
 
-from base_ops.worker.formats.records.layout import floats_are_exact
+from base_ops.worker.formats.exact_floats import MAYBE, changed
+from base_ops.worker.formats.records.layout import floats_are_exact, holds_floats
 
 Positions = NDArray[np.int64]
 Mask = NDArray[np.bool_]
@@ -139,7 +140,10 @@ class Values:
             values = pc.cast(self._array, type)
         except pa.ArrowInvalid:
             return None
-        return Cells(_series(values)) if floats_are_exact(values) else None
+        if not floats_are_exact(values):
+            return None
+        made = _series(values)
+        return None if made.dtype.is_float() and changed(self._texts, made) else Cells(made)
 
     def _integers(self, dtype: pl.DataType) -> Cells:
         text = self._texts
@@ -153,6 +157,8 @@ class Values:
         large = values.abs() >= _EXACT_IN_FLOAT
         if large.any():  # an integer that long may have been rounded
             good &= ~large | text.str.contains_any([".", "e", "E"])
+        if lost := changed(text, values):
+            good = good.scatter(lost, False)
         return self._numbers(values, good)
 
     def _decimals(self, type: pa.DataType) -> Cells | None:
@@ -182,6 +188,8 @@ class Values:
         except pa.ArrowException:
             return None
         if table.num_rows != len(text) or not floats_are_exact(table.column(0)):
+            return None
+        if holds_floats(type) and text.str.contains(MAYBE).any():
             return None
         return Cells(_series(table.column(0)))
 

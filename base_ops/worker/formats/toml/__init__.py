@@ -4,8 +4,9 @@ The only array of tables (`[[package]]`) holds the records; the values beside it
 `read.records` (keys joined by '.') another list is. Else the document is one record.
 
 Strings stay strings; dates, times and timestamps are what TOML says they are, to the microsecond: a document with a
-finer fraction is refused, since the parser would cut it. Offsets become UTC. Integers of any size are kept, floats as
-the nearest float64; `inf` and `nan` are kept. Deeper than 100 levels is refused. Options: records, nested, columns.
+finer fraction is refused, since the parser would cut it. Offsets become UTC. Integers of any size are kept; a
+column is decimal where a float has more digits than a float64 keeps; `inf` and `nan` are kept. Deeper than 100 levels
+is refused. Options: records, nested, columns.
 """
 
 from __future__ import annotations

@@ -1,0 +1,80 @@
+"""Which decimal numbers a float64 stands for, and which it would change in silence.
+
+Up to 17 significant digits a text is taken for what some program wrote of a float64, though the float's shortest text
+may differ in the 17th. A longer text must be the float's own digits (as C's printf gives them), or digits are lost:
+1234567890.12345678 is no float64. So must numbers beyond 2**53, where not even all integers are floats, and those so
+small that floats have fewer digits: 1e-400 would become 0.
+"""
+
+from __future__ import annotations
+
+import re
+from decimal import Decimal
+from math import inf
+
+import numpy as np
+import polars as pl
+
+_DIGITS = 17
+_LEAST_NORMAL = 2.2250738585072014e-308
+_ALL_INTEGERS = 2.0**53
+_LONGEST = 1100
+"""No float64 has more digits than this."""
+_MANY_DIGITS = re.compile(rf"[1-9](?:\.?[0-9]){{{_DIGITS}}}")
+_TINY = r"[eE]-[0-9]*[3-9][0-9]{2}|[eE]-[0-9]*[1-9][0-9]{3}"
+MAYBE = rf"{_MANY_DIGITS.pattern}|{_TINY}|[0-9.]{{300}}"
+"""What a text contains where it holds a number below 2**53 that no float64 may stand for."""
+_HIGH, _THREES, _WINDOW = np.uint32(0xF0F0F0F0), np.uint32(0x30303030), 1 << 14
+
+
+def is_kept(text: str) -> bool:
+    """Whether a float64 stands for the number that `text` is."""
+    value = float(text)
+    if _LEAST_NORMAL <= abs(value) < _ALL_INTEGERS and (len(text) <= _DIGITS or not _MANY_DIGITS.search(text)):
+        return True
+    number = Decimal(text)
+    if abs(value) == inf:
+        return False
+    if value == 0 or number == 0:
+        return number == 0
+    digits = len("".join(map(str, number.as_tuple().digits)).strip("0"))
+    if digits <= _DIGITS and _LEAST_NORMAL <= abs(value) < _ALL_INTEGERS:
+        return True
+    return digits <= _LONGEST and Decimal(format(value, f".{digits - 1}e")) == number
+
+
+def changed(texts: pl.Series, values: pl.Series) -> list[int]:
+    """The rows whose finite value, with a point or an exponent in its text, is not the number that the text is."""
+    size = values.abs()
+    large, tiny = size >= _ALL_INTEGERS, size < _LEAST_NORMAL
+    doubtful = (texts.str.len_bytes() > _DIGITS + 1) | large
+    if tiny.any():
+        doubtful |= tiny & texts.str.contains("[eE]")
+    rows = (doubtful & values.is_finite()).arg_true()
+    if not len(rows):
+        return []
+    cells = texts.gather(rows)
+    suspect = cells.str.contains("[.eE]") & ((large | tiny).gather(rows) | cells.str.contains(_MANY_DIGITS.pattern))
+    pairs = zip(rows.filter(suspect).to_list(), cells.filter(suspect).to_list(), strict=True)
+    return [row for row, text in pairs if not is_kept(text)]
+
+
+def may_change(text: bytes) -> bool:
+    """Whether UTF-8 text may hold a number below 2**53 that no float64 stands for: quick where the answer is no."""
+    if not _has_long_runs(text) and b"e-" not in text and b"E-" not in text:
+        return False
+    return bool(pl.Series([text.decode()]).str.contains(MAYBE).item())
+
+
+def _has_long_runs(text: bytes) -> bool:
+    """Whether there may be 18 digits, but for a point without a break.
+
+    Of any four aligned words of four bytes within such a run, at least three are digits alone. The windows stay in the
+    processor's cache.
+    """
+    words = np.frombuffer(text, np.uint32, len(text) // 4)
+    for begin in range(0, len(words), _WINDOW):
+        digits = ((words[begin : begin + _WINDOW + 3] & _HIGH) == _THREES).view(np.uint8)
+        if len(digits) > 3 and (digits[:-3] + digits[1:-2] + digits[2:-1] + digits[3:]).max() >= 3:
+            return True
+    return False

@@ -1,0 +1,116 @@
+"""Numbers with more digits than a float64 has: kept as decimals, or their record refused; never rounded in silence."""
+
+from __future__ import annotations
+
+import io
+import json
+from decimal import Decimal
+from typing import Any
+
+import polars as pl
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from base_ops.data_ingestion.specs import ReadSpec
+from base_ops.worker.engine.plan import Rejected
+from base_ops.worker.formats.base import ByteSource
+from base_ops.worker.formats.exact_floats import changed, is_kept, may_change
+from base_ops.worker.formats.registry import get_format
+
+
+def read(name: str, text: str, **spec: Any) -> tuple[pl.DataFrame, list[Rejected]]:
+    data = text.encode()
+    reader = get_format(name).read(ByteSource("x", len(data), lambda: io.BytesIO(data)), ReadSpec(**spec))
+    batches = list(reader.batches())
+    return pl.concat([b.frame for b in batches]), [r for b in batches for r in b.rejected]
+
+
+@pytest.mark.parametrize(
+    ("text", "kept"),
+    [
+        ("0.1", True),
+        ("0.30000000000000004", True),
+        ("1.000000000000000000000", True),
+        ("1.00000000000000000001", False),
+        ("1234567890.12345678", False),
+        ("0.1000000000000000055511151231257827", True),
+        ("9007199254740992.0", True),
+        ("9007199254740993.0", False),
+        ("1e22", True),
+        ("1.7976931348623157e308", True),
+        ("1e309", False),
+        ("5e-324", True),
+        ("1e-400", False),
+        ("0e-400", True),
+        ("-0.0", True),
+        ("0." + "0" * 330 + "1", False),
+    ],
+)
+def test_which_numbers_a_float64_stands_for(text: str, kept: bool) -> None:
+    assert is_kept(text) is kept
+    assert changed(pl.Series([text]), pl.Series([float(text)])) == ([] if kept or text == "1e309" else [0])
+
+
+@given(st.floats(allow_nan=False, allow_infinity=False), st.sampled_from(["%r", "%.17g", "%.18e", "%.25e", "%.30g"]))
+def test_what_programs_print_of_a_float_is_kept(value: float, form: str) -> None:
+    assert is_kept(form % value)
+
+
+@given(st.decimals(allow_nan=False, allow_infinity=False, places=12, min_value=-(10**12), max_value=10**12))
+def test_decimals_that_are_kept_are_read_back_to_17_digits(number: Decimal) -> None:
+    text = f"{number:f}"
+    if is_kept(text):
+        assert abs(Decimal(float(text)) - number) <= abs(number) * Decimal("1e-16")
+    elif abs(number) < 2**53:
+        assert may_change(f'{{"v":{text}}}'.encode())
+
+
+NUMBERS = ["1.5", "2", "1234567890.12345678"]
+EXPECTED = [Decimal(n) for n in NUMBERS]
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("ndjson", "".join(f'{{"v":{n}}}\n' for n in NUMBERS)),
+        ("json", "[" + ",".join(f'{{"v":{n}}}' for n in NUMBERS) + "]"),
+        ("yaml", "".join(f"- v: {n}\n" for n in NUMBERS)),
+        ("toml", "".join(f"[[r]]\nv = {n}\n" for n in NUMBERS)),
+        ("csv", "id,v\n" + "".join(f"1,{n}\n" for n in NUMBERS)),
+    ],
+)
+def test_a_column_with_such_a_number_is_decimal(name: str, text: str) -> None:
+    rows, rejected = read(name, text)
+    assert rows["v"].to_list() == EXPECTED and rejected == []
+
+
+@pytest.mark.parametrize("name", ["ndjson", "json"])
+def test_such_numbers_inside_of_lists_and_objects(name: str) -> None:
+    records = [f'{{"l":[{n},null],"o":{{"v":[{{"w":{n}}}]}}}}' for n in NUMBERS]
+    text = "\n".join(records) if name == "ndjson" else f"[{','.join(records)}]"
+    rows, rejected = read(name, text, nested="keep")
+    assert rejected == []
+    assert rows["l"].to_list() == [[n, None] for n in EXPECTED]
+    assert rows["o"].to_list() == [{"v": [{"w": n}]} for n in EXPECTED]
+
+
+LATE = ["1234567890.12345678", "1.00000000000000000001", "1e-400", "9007199254740993.0"]
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.sampled_from(LATE), st.integers(3, 3000), st.sampled_from(["{n}", "[{n}]", '{{"w": {n}}}', '[{{"w":{n}}}]']))
+def test_behind_the_sample_their_records_are_refused(number: str, place: int, form: str) -> None:
+    """Whatever way the lines are read: by template, by Arrow, or one by one."""
+    lines = [json.dumps({"k": i, "v": None}).replace("null", form.format(n="0.25")) for i in range(3000)]
+    lines[place - 1] = lines[place - 1].replace("0.25", number)
+    rows, rejected = read("ndjson", "\n".join(lines), sample_rows=2, nested="keep")
+    assert [(r.line, r.rule) for r in rejected] == [(place, "type")]
+    assert rows["k"].to_list() == [i for i in range(3000) if i != place - 1]
+
+
+def test_many_kinds_of_lines_are_parsed_at_once_and_looked_at_all_the_same() -> None:
+    lines = [f'{{"k{i % 20}":{i},"v":0.5}}' for i in range(20_000)]
+    lines[12_345] = '{"k5":1,"v":12345678901.12345678}'
+    rows, rejected = read("ndjson", "\n".join(lines), sample_rows=100)
+    assert [r.line for r in rejected] == [12_346] and rows.height == 19_999
