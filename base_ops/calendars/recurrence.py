@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from functools import lru_cache
 from itertools import islice
+from pathlib import Path
 from typing import Protocol
 from zoneinfo import ZoneInfo
 
@@ -48,28 +49,31 @@ class Recurrence(Protocol):
         ...
 
 
-def recurrence(when: TimeSchedule) -> Recurrence:
+def recurrence(when: TimeSchedule, config_dir: Path | None = None) -> Recurrence:
     """The moments of a schedule. Calendars are read at once, so that a wrong name is known at once.
+
+    Args:
+        config_dir: the configuration folder; default that of the settings.
 
     Raises:
         ConfigError: an unknown calendar.
     """
-    return _recurrence(type(when), when.model_dump_json())
+    return _recurrence(type(when), when.model_dump_json(), config_dir)
 
 
 @lru_cache(maxsize=4096)
-def _recurrence(kind: type[TimeSchedule], text: str) -> Recurrence:
+def _recurrence(kind: type[TimeSchedule], text: str, config_dir: Path | None) -> Recurrence:
     when = kind.model_validate_json(text)
-    found = _bare(when)
+    found = _bare(when, config_dir)
     return Maintained(found, tuple(_window(window) for window in when.windows)) if when.windows else found
 
 
-def _bare(when: TimeSchedule) -> Recurrence:
+def _bare(when: TimeSchedule, config_dir: Path | None) -> Recurrence:
     if isinstance(when, CronSchedule):
         found: Recurrence = Cron(when.cron, ZoneInfo(when.timezone))
-        return found if when.market is None else WhileOpen(found, Market(when.market))
+        return found if when.market is None else WhileOpen(found, Market(when.market, config_dir))
     if isinstance(when, MarketSchedule):
-        market = Market(when.market)
+        market = Market(when.market, config_dir)
         if when.every is None:
             return AtSessions(market, tuple(moment_of_session(text) for text in when.at))
         start, end = moment_of_session(when.start), moment_of_session(when.end)
@@ -82,13 +86,13 @@ def _bare(when: TimeSchedule) -> Recurrence:
 class Market:
     """A calendar by name, read again when its file changes (a scheduler process lives for weeks)."""
 
-    def __init__(self, name: str) -> None:
-        self.name = name
+    def __init__(self, name: str, config_dir: Path | None = None) -> None:
+        self.name, self._config_dir = name, config_dir
         _ = self.calendar
 
     @property
     def calendar(self) -> Calendar:
-        return load_calendar(self.name)
+        return load_calendar(self.name, self._config_dir)
 
 
 @dataclass(frozen=True)

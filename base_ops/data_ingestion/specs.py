@@ -43,7 +43,7 @@ from base_ops.data_ingestion.options.scheduler import (
     PlanBackfillSpec,
     PlanRunsSpec,
 )
-from base_ops.data_ingestion.options.sources.base import ProtocolSpec
+from base_ops.data_ingestion.options.sources.base import Address, ConnectionName, ProtocolSpec
 from base_ops.data_ingestion.options.sources.databases import CassandraSpec, InfluxSpec, MongoSpec, RedisSpec, SqlSpec
 from base_ops.data_ingestion.options.sources.streams import (
     RECEIVED,
@@ -158,7 +158,7 @@ class WriteSpec(Spec):
 class FilesSpec(ProtocolSpec):
     """Files under a folder, here or on a server, or a prefix of an object store."""
 
-    path: str
+    path: Address
     """Local path, s3://bucket/…, gs://bucket/…, abfs://container/…, sftp:///…, ftp:///…, ftps:///… or hdfs:///… with
     `*`, `**` and captures such as {symbol} or {date}; `…/`: all below. Servers' hosts come from the connection."""
     stable_s: float = Field(0.0, ge=0)
@@ -251,7 +251,7 @@ class SourceSpec(Spec):
     """One line for people."""
     agreement: AgreementSpec = Field(default_factory=AgreementSpec)
     """What was agreed on: priority, service levels, schedule, retention, purpose."""
-    connection: str | None = None
+    connection: ConnectionName | None = None
     """Name of the Airflow connection with host and credentials."""
     authentication: AnyTemplate | None = None
     """How the connection's credentials are used: `{template: oauth2_client_credentials, token_url: …}` takes a template

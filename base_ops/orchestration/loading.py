@@ -170,7 +170,7 @@ def load_pipeline(path: Path, config_dir: Path) -> LoadedPipeline:
     try:
         model = check(Pipeline, raw, path.name, noun="pipeline")
     except ConfigError as error:
-        raise ConfigError(error.what, code=error.code, where=document.where(*_in_document(raw, error.loc))) from None
+        raise ConfigError(error.what, code=error.code, where=document.where(*error.loc)) from None
     loaded = LoadedPipeline(document, model, config_dir)
     _check_wiring(loaded)
     return loaded
@@ -252,18 +252,6 @@ def _check_cycle(loaded: LoadedPipeline) -> None:
     if left:
         name = next(iter(left))
         raise loaded.fault(f"The tasks {', '.join(left)} wait for each other", "tasks", name, "after", code="cycle")
-
-
-def _in_document(raw: Any, loc: tuple[str | int, ...]) -> tuple[str | int, ...]:
-    """The part of a pydantic location that is a path in the document (unions add names of their own)."""
-    path: list[str | int] = []
-    for key in loc:
-        try:
-            raw = raw[key]
-        except (KeyError, IndexError, TypeError):
-            return (*path, key) if key == loc[-1] and isinstance(raw, dict) else tuple(path)
-        path.append(key)
-    return tuple(path)
 
 
 def _label(item: Any, number: int) -> str:

@@ -9,7 +9,7 @@ from typing import Any, Literal, Self
 from pydantic import Field, model_validator
 
 from base_ops.core.errors import did_you_mean
-from base_ops.core.spec import Spec
+from base_ops.core.spec import Misfit, Spec
 from base_ops.data_ingestion.options.agreements import Reference
 
 MAX_TRIES = 10
@@ -147,10 +147,17 @@ class RetryPoliciesFile(Spec):
 
     @model_validator(mode="after")
     def _names_are_policies(self) -> RetryPoliciesFile:
+        from base_ops.data_ingestion.specs import PROTOCOLS  # which imports this module
+
+        for protocol in self.protocols:
+            if protocol not in PROTOCOLS:
+                what = f"protocols.{protocol} is not known. {did_you_mean(protocol, PROTOCOLS)}"
+                raise Misfit(what, "protocols", protocol)
         for where in ("protocols", "sources"):
             for key, name in getattr(self, where).items():
                 if name not in self.policies:
-                    raise ValueError(f"{where}.{key}={name!r} is no policy. {did_you_mean(name, self.policies)}")
+                    what = f"{where}.{key}={name!r} is no policy. {did_you_mean(name, self.policies)}"
+                    raise Misfit(what, where, key)
         return self
 
     def references(self) -> Iterator[Reference]:

@@ -10,11 +10,12 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, field_serializer, model_validator
 
 from base_ops.core.errors import did_you_mean
-from base_ops.core.spec import Spec
+from base_ops.core.spec import Misfit, Spec
 from base_ops.data_ingestion.options.agreements import Reference
 from base_ops.data_ingestion.options.schedules import (
     DependencySchedule,
     MaintenanceSpec,
+    NamedSchedule,
     Names,
     TimeSchedule,
     When,
@@ -97,12 +98,19 @@ class FallbackSpec(Spec):
     """How good it is; below the policy's limit its data is marked degraded."""
 
 
+def _written_out(value: Any) -> Any:
+    found = parse_when(value)
+    if isinstance(found, NamedSchedule):
+        raise ValueError("use: is for pipelines; here a schedule is written out")
+    return found
+
+
 class ScheduleEntry(Spec):
     """One schedule by name."""
 
     title: str = ""
     """One line for people."""
-    when: Annotated[When | None, BeforeValidator(parse_when)] = None
+    when: Annotated[When | None, BeforeValidator(_written_out)] = None
     """A schedule; left out: by hand only."""
     sources: Names = ()
     """Ids of the sources it fetches."""
@@ -142,23 +150,28 @@ class SchedulesFile(Spec):
     def _references_lead_somewhere(self) -> SchedulesFile:
         slots = sum(pool.slots for pool in self.pools.values())
         if slots > self.limits.concurrent:
-            raise ValueError(f"pools have {slots} slots together, and limits.concurrent is {self.limits.concurrent}")
+            what = f"pools have {slots} slots together, and limits.concurrent is {self.limits.concurrent}"
+            raise Misfit(what, "pools")
         for name, entry in self.schedules.items():
-            if entry.pool not in self.pools:
-                raise ValueError(
-                    f"schedules.{name}.pool={entry.pool!r} is no pool. {did_you_mean(entry.pool, self.pools)}"
-                )
+            self._check_pool(entry.pool, "schedules", name, "pool")
             if isinstance(entry.when, TimeSchedule):
-                resolved(entry.when, self.maintenance, f"schedules.{name}.when")
-        if self.backfill.pool not in self.pools and self.pools:
-            raise ValueError(
-                f"backfill.pool={self.backfill.pool!r} is no pool. {did_you_mean(self.backfill.pool, self.pools)}"
-            )
+                resolved(entry.when, self.maintenance, "schedules", name, "when")
+        if self.pools:
+            self._check_pool(self.backfill.pool, "backfill", "pool")
         check_dependencies(
             {n: e.when.after for n, e in self.schedules.items() if isinstance(e.when, DependencySchedule)},
             self.schedules,
+            lambda name: ("schedules", name, "when", "after"),
         )
+        for source, options in self.fallbacks.items():
+            for place, option in enumerate(options):
+                if option.source == source:
+                    raise Misfit(f"{source} cannot stand in for itself", "fallbacks", source, place, "source")
         return self
+
+    def _check_pool(self, pool: str, *loc: str) -> None:
+        if pool not in self.pools:
+            raise Misfit(f"{'.'.join(loc)}={pool!r} is no pool. {did_you_mean(pool, self.pools)}", *loc)
 
     def references(self) -> Iterator[Reference]:
         """The sources that are named, each with its key."""
@@ -174,7 +187,7 @@ class SchedulesFile(Spec):
     def when(self, name: str) -> When | None:
         """The schedule of a name, its maintenance windows written out."""
         found = self.schedules[name].when
-        return resolved(found, self.maintenance, name) if isinstance(found, TimeSchedule) else found
+        return resolved(found, self.maintenance, "schedules", name) if isinstance(found, TimeSchedule) else found
 
 
 def schedules_path(config_dir: Path) -> Path:
