@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from base_ops.core.config import check_source, load_source
 from base_ops.core.errors import ConfigError, did_you_mean
@@ -16,6 +16,9 @@ from base_ops.core.spec import check, parse_spec, spec_type
 from base_ops.core.yamlio import YamlDocument, load_yaml
 from base_ops.data_ingestion.options.schedules import DependencySchedule, NamedSchedule, TimeSchedule, resolved
 from base_ops.orchestration.pipeline import Pipeline, ResultsOf, TaskModel
+
+if TYPE_CHECKING:
+    from base_ops.data_ingestion.options.schedule_policies import PoolSpec, ScheduleEntry
 
 _FOR_EACH = "give the task for_each: source (for ${source}) or a list (for ${item})"
 COMPLETE = "sources_complete"
@@ -69,6 +72,17 @@ class LoadedPipeline:
                 todo="write after: with the ids of the pipelines",
             )
         return shipped.when(given.use) if found.enabled else None
+
+    @cached_property
+    def named(self) -> tuple[ScheduleEntry, PoolSpec] | None:
+        """What schedules.yaml says of the schedule that is used by name, and of its pool; None where none is."""
+        if not isinstance(self.model.schedule, NamedSchedule):
+            return None
+        from base_ops.data_ingestion.options.schedule_policies import load_schedules
+
+        shipped = load_schedules(self.config_dir)
+        entry = shipped.schedules[self.model.schedule.use]
+        return entry, shipped.pools[entry.pool]
 
     def fault(self, what: str, *path: str | int, code: str = "bad_pipeline", todo: str = "") -> ConfigError:
         """A ConfigError that names file, line and key."""

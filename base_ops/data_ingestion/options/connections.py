@@ -157,13 +157,6 @@ class JwtTemplate(AuthenticationTemplate):
     lifetime_s: float = Field(300.0, gt=0)
     skew_s: float = Field(30.0, ge=0)
     """Clocks may differ by this much, seconds: the token is dated back by it."""
-    jwks_url: str = ""
-    jwks_cache_s: float = Field(3600.0, ge=0)
-    """Keys are kept this long, seconds."""
-    jwks_min_refresh_s: float = Field(300.0, ge=0)
-    """An unknown key id makes them be read again, but not sooner than this, seconds."""
-    jwks_max_keys: int = Field(100, ge=1)
-    """A set of more keys is refused."""
     secrets: ClassVar[tuple[str, ...]] = ()
 
 

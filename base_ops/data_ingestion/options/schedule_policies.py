@@ -29,8 +29,13 @@ CACHE = "cache"
 PRIORITIES = {"critical": 1, "high": 2, "medium": 3, "low": 4}
 
 
+def airflow_pool(name: str) -> str:
+    """What a pool of schedules.yaml is called in Airflow."""
+    return f"base_{name}"
+
+
 class PoolSpec(Spec):
-    """An Airflow pool and how its runs are treated."""
+    """An Airflow pool, base_<name>, and how the runs of its schedules are treated."""
 
     slots: int = Field(ge=1)
     """Tasks at once."""
@@ -41,22 +46,22 @@ class PoolSpec(Spec):
 
 
 class LimitsSpec(Spec):
-    """Bounds of the whole platform."""
+    """Bounds of the whole platform. The pools keep `concurrent`; by the others plan_runs says what should wait."""
 
     concurrent: int = Field(100, ge=1)
     """Runs at once; the pools together have no more slots."""
     queue: int = Field(1000, ge=1)
-    """Runs that may wait; beyond that those of the lowest priority are deferred, none is refused."""
+    """Runs that may wait; beyond that those of the lowest priority are to be deferred, none is refused."""
     max_cpu_share: float = Field(0.8, gt=0, le=1)
-    """Above this share of the CPUs new runs are held."""
+    """Above this share of the CPUs new runs are to be held."""
     max_memory_share: float = Field(0.85, gt=0, le=1)
-    """Above this share of the memory new runs are held."""
+    """Above this share of the memory new runs are to be held."""
     max_io_bytes_per_s: int = Field(10**9, ge=1)
-    """Above this much input and output new runs are held, bytes per second."""
+    """Above this much input and output new runs are to be held, bytes per second."""
 
 
 class BackfillPolicy(Spec):
-    """How the past is made up for."""
+    """How the past is made up for: the chunks that plan_backfill makes."""
 
     max_days: int = Field(30, ge=1)
     """A longer backfill is refused, days."""
@@ -113,11 +118,11 @@ class ScheduleEntry(Spec):
     when: Annotated[When | None, BeforeValidator(_written_out)] = None
     """A schedule; left out: by hand only."""
     sources: Names = ()
-    """Ids of the sources it fetches."""
+    """Ids of the sources it fetches: must be declared."""
     priority: Literal["critical", "high", "medium", "low"] = "medium"
-    """Who goes first."""
+    """Who goes first in a pool."""
     pool: str = "normal"
-    """Name of a pool below."""
+    """Name of a pool above, for the tasks of a pipeline that uses this schedule."""
     timeout_s: float | None = Field(None, gt=0)
     """A run that takes longer is ended, seconds; default the pool's."""
     enabled: bool = True
