@@ -1,4 +1,4 @@
-"""What a schedule of schedules.yaml says beside its moments: pool, priority, tries, time-out of a pipeline that uses it.
+"""What a schedule of schedules.yaml says beside its moments: pool, priority, tries, time-out of pipelines that use it.
 
     schedule: {use: nyse}      tasks in the Airflow pool base_<pool of nyse>, before those of lower priority
 
