@@ -238,7 +238,7 @@ def _check_moments(document: YamlDocument, found: Any, folder: Path) -> None:
                 continue
             key = ("market",) if error.code == "unknown_calendar" else ()
             where = document.where("schedules", name, "when", *key)
-            raise ConfigError(error.what, code=error.code, where=where, todo=error.todo) from None
+            raise ConfigError(error.what, code=error.code, where=where, found=error.found, todo=error.todo) from None
 
 
 def _check_references(document: YamlDocument, found: Any, folder: Path) -> None:
