@@ -137,3 +137,5 @@ def test_rotation_is_told(age_days: int, code: str | None, authority: Authority,
     with identity_provider(tls=authority.serving(authority.issue(), tmp_path)) as running:
         standing = look(tmp_path, running.url, ca_certificate=authority.certificate, rotated_at=rotated)
     assert [f.code for f in standing.findings] == ([code] if code else [])
+    due = datetime.fromisoformat(rotated).replace(tzinfo=UTC) + timedelta(days=90)
+    assert standing.facts["rotate_by"] == due.isoformat()
