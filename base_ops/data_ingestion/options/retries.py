@@ -95,7 +95,7 @@ class HumanPolicy(Spec):
     """When a person is asked: the fetch waits in the dead letter queue until it is approved, replayed or dismissed."""
 
     after_failures: int = Field(5, ge=1)
-    """In a row."""
+    """Fetches of the source that were given up in a row, each after all its tries."""
     escalate_s: float = Field(3600.0, gt=0)
     """Unanswered for this long it goes one higher, seconds."""
     approvals: int = Field(1, ge=1)
@@ -206,7 +206,7 @@ class FailureSpec(Spec):
     attempt: int = Field(1, ge=1)
     """Which try it was."""
     failures: int | None = Field(None, ge=1)
-    """In a row, over all runs; default: attempt."""
+    """Fetches in a row that were given up, this one included; default: the source's waiting dead letters and this one."""
     retry_after_s: float | None = Field(None, ge=0)
     """What the peer asked for, seconds."""
     bytes_done: int = Field(0, ge=0)
