@@ -206,7 +206,7 @@ class FailureSpec(Spec):
     attempt: int = Field(1, ge=1)
     """Which try it was."""
     failures: int | None = Field(None, ge=1)
-    """Fetches in a row that were given up, this one included; default: the source's waiting dead letters and this one."""
+    """Fetches given up in a row, this one included; default: the source's waiting dead letters and this one."""
     retry_after_s: float | None = Field(None, ge=0)
     """What the peer asked for, seconds."""
     bytes_done: int = Field(0, ge=0)
