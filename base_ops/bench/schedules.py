@@ -1,6 +1,6 @@
 """Computing the next run of 1000 schedules, and forecasting a week of load: both have a second.
 
-python -m base_ops.bench.schedules
+base-ops bench --only schedule
 """
 
 from __future__ import annotations

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from functools import lru_cache
 from itertools import islice
+from pathlib import Path
 from typing import Protocol
 from zoneinfo import ZoneInfo
 
@@ -34,6 +35,8 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MAX_LOST, _MAX_GAP = 10, timedelta(days=400)
 """More moments than this in a row, over more time than this, all in maintenance or outside market hours: such a
 schedule is said never to run."""
+_MAX_SESSIONS = 400
+"""So many sessions in a row without a moment: likewise."""
 
 
 class Recurrence(Protocol):
@@ -48,28 +51,31 @@ class Recurrence(Protocol):
         ...
 
 
-def recurrence(when: TimeSchedule) -> Recurrence:
+def recurrence(when: TimeSchedule, config_dir: Path | None = None) -> Recurrence:
     """The moments of a schedule. Calendars are read at once, so that a wrong name is known at once.
+
+    Args:
+        config_dir: the configuration folder; default that of the settings.
 
     Raises:
         ConfigError: an unknown calendar.
     """
-    return _recurrence(type(when), when.model_dump_json())
+    return _recurrence(type(when), when.model_dump_json(), config_dir)
 
 
 @lru_cache(maxsize=4096)
-def _recurrence(kind: type[TimeSchedule], text: str) -> Recurrence:
+def _recurrence(kind: type[TimeSchedule], text: str, config_dir: Path | None) -> Recurrence:
     when = kind.model_validate_json(text)
-    found = _bare(when)
+    found = _bare(when, config_dir)
     return Maintained(found, tuple(_window(window) for window in when.windows)) if when.windows else found
 
 
-def _bare(when: TimeSchedule) -> Recurrence:
+def _bare(when: TimeSchedule, config_dir: Path | None) -> Recurrence:
     if isinstance(when, CronSchedule):
         found: Recurrence = Cron(when.cron, ZoneInfo(when.timezone))
-        return found if when.market is None else WhileOpen(found, Market(when.market))
+        return found if when.market is None else WhileOpen(found, Market(when.market, config_dir))
     if isinstance(when, MarketSchedule):
-        market = Market(when.market)
+        market = Market(when.market, config_dir)
         if when.every is None:
             return AtSessions(market, tuple(moment_of_session(text) for text in when.at))
         start, end = moment_of_session(when.start), moment_of_session(when.end)
@@ -82,13 +88,13 @@ def _bare(when: TimeSchedule) -> Recurrence:
 class Market:
     """A calendar by name, read again when its file changes (a scheduler process lives for weeks)."""
 
-    def __init__(self, name: str) -> None:
-        self.name = name
+    def __init__(self, name: str, config_dir: Path | None = None) -> None:
+        self.name, self._config_dir = name, config_dir
         _ = self.calendar
 
     @property
     def calendar(self) -> Calendar:
-        return load_calendar(self.name)
+        return load_calendar(self.name, self._config_dir)
 
 
 @dataclass(frozen=True)
@@ -148,8 +154,12 @@ class AtSessions:
 
 
 def _one(calendar: Calendar, anchor: str, offset: timedelta, moment: datetime, step: int) -> Iterator[datetime]:
+    lost = 0
     for session in _sessions(calendar, moment - offset, step):
         at = getattr(session, anchor)
+        lost = lost + 1 if at is None else 0
+        if lost > _MAX_SESSIONS:
+            raise _never(f"{lost} sessions of {calendar.name} in a row have no {anchor}")
         if at is not None and (at + offset > moment if step > 0 else at + offset <= moment):
             yield at + offset
 
@@ -164,17 +174,28 @@ class ThroughSessions:
     end: tuple[str, timedelta]
 
     def after(self, moment: datetime) -> Iterator[datetime]:
-        for session in _sessions(self.market.calendar, moment - max(timedelta(), self.end[1]), 1):
-            for at in self._inside(session):
+        for inside in self._each(moment - max(timedelta(), self.end[1]), 1):
+            for at in inside:
                 if at > moment:  # also where the end of one session lies behind the start of the next
                     yield (moment := at)
 
     def until(self, moment: datetime) -> Iterator[datetime]:
-        for session in _sessions(self.market.calendar, moment - min(timedelta(), self.start[1]), -1):
-            for at in reversed(self._inside(session)):
+        for inside in self._each(moment - min(timedelta(), self.start[1]), -1):
+            for at in reversed(inside):
                 if at <= moment:
                     yield at
                     moment = at - _TICK
+
+    def _each(self, moment: datetime, step: int) -> Iterator[list[datetime]]:
+        """The moments of each session, in order."""
+        lost = 0
+        for session in _sessions(self.market.calendar, moment, step):
+            inside = self._inside(session)
+            lost = 0 if inside else lost + 1
+            if lost > _MAX_SESSIONS:
+                span = f"from {self.start[0]} to {self.end[0]}"
+                raise _never(f"{lost} sessions of {self.market.name} in a row have no moment {span}")
+            yield inside
 
     def _inside(self, session: Session) -> list[datetime]:
         (first, before), (last, later) = self.start, self.end
@@ -246,14 +267,17 @@ class Maintained:
         begin = moment
         while found := [around[0] for window in self.windows if (around := window.around(begin))]:
             begin = min(found) - _TICK  # what was shifted to the end of a window was due inside it
+            _check_gap(begin, moment)
         return _distinct(_kept(self.moments.after(begin), lambda at: _later(self._moved(at), moment)))
 
     def until(self, moment: datetime) -> Iterator[datetime]:
         return _distinct(_kept(self.moments.until(moment), lambda at: _no_later(self._moved(at), moment)))
 
-    def _moved(self, moment: datetime) -> datetime | None:
+    def _moved(self, due: datetime) -> datetime | None:
         """When a run due at a moment starts; None: not at all."""
+        moment = due
         while True:
+            _check_gap(due, moment)
             for window in self.windows:
                 around = window.around(moment)
                 if around is not None:
@@ -284,13 +308,22 @@ def _kept(moments: Iterable[datetime], keep: Callable[[datetime], datetime | Non
             continue
         lost, since = lost + 1, since or at
         if lost > _MAX_LOST and abs(at - since) > _MAX_GAP:
-            raise ConfigError(
-                "A schedule never runs",
-                code="never_runs",
-                expected="a moment outside maintenance at which the market is open",
-                found=f"{lost} moments in a row that are not, from {since.isoformat()} on",
-                todo="change its cron expression, market or maintenance",
-            )
+            raise _never(f"{lost} moments in a row that are not, from {since.isoformat()} on")
+
+
+def _check_gap(start: datetime, end: datetime) -> None:
+    if end - start > _MAX_GAP:
+        raise _never(f"one maintenance window after the other, from {start.isoformat()} on")
+
+
+def _never(found: str) -> ConfigError:
+    return ConfigError(
+        "A schedule never runs",
+        code="never_runs",
+        expected="a moment outside maintenance at which the market is open",
+        found=found,
+        todo="change its cron expression, market, moments or maintenance",
+    )
 
 
 def _distinct(moments: Iterable[datetime]) -> Iterator[datetime]:

@@ -26,6 +26,10 @@ def sources_dir(folder: Path) -> Path:
     return folder / "data_ingestion" / "sources"
 
 
+def _calendars(folder: Path) -> Path:
+    return folder / "data_ingestion" / "calendars"
+
+
 def source_ids(folder: Path) -> list[str]:
     """Ids of the declared sources."""
     return sorted(path.stem for path in sources_dir(folder).glob("*.yaml"))
@@ -54,11 +58,14 @@ def check_source(document: YamlDocument, raw: Any, *path: str | int, folder: Pat
     """Check a source that stands at `path` of a document, its authentication template filled in."""
     from base_ops.data_ingestion.options.sources.source import SourceSpec
 
-    name = raw.get("id", "?") if isinstance(raw, dict) else "?"
+    name = raw.get("id", Path(document.name).stem) if isinstance(raw, dict) else Path(document.name).stem
+    own = raw
     if isinstance(raw, dict) and isinstance(raw.get("authentication"), dict):
         try:
             raw = {**raw, "authentication": fill_template(raw["authentication"], folder)}
         except ConfigError as error:
+            if error.code != "unknown_template":
+                raise
             here = document.where(*path, "authentication", "template")
             raise ConfigError(error.what, code=error.code, where=here) from None
     if isinstance(raw, dict):
@@ -68,8 +75,39 @@ def check_source(document: YamlDocument, raw: Any, *path: str | int, folder: Pat
     try:
         check(SourceSpec, raw, f"source {name}", rendered=False, noun="source")
     except ConfigError as error:
-        raise ConfigError(error.what, code=error.code, where=document.where(*path, *error.loc)) from None
+        where = _of_template(own, error.loc, folder) or _wheres(document, path, error)
+        raise ConfigError(error.what, code=error.code, where=where) from None
     return dict(raw)
+
+
+def _wheres(document: YamlDocument, path: tuple[str | int, ...], error: ConfigError) -> str:
+    """File, line and key of a fault, and of those found with it."""
+    others = [document.where(*path, *loc).removeprefix(f"{document.name}, ") for loc in error.other_locs]
+    first = document.where(*path, *error.loc)
+    return "; ".join([first, *(other for other in dict.fromkeys(others) if not first.endswith(other))])
+
+
+def _of_template(own: Any, loc: tuple[str | int, ...], folder: Path | None) -> str | None:
+    """Where a fault is that a source has from its authentication template; None where it is its own."""
+    block = own.get("authentication") if isinstance(own, dict) else None
+    name = block.get("template") if isinstance(block, dict) else None
+    if not isinstance(block, dict) or name is None or loc[:1] != ("authentication",):
+        return None
+    document = load_yaml(_templates(folder))
+    inherited = _at(document.data, ("templates", name, *loc[1:-1]))
+    if len(loc) < 2 or loc[1] in block or not isinstance(inherited, dict) or loc[-1] not in inherited:
+        return None
+    return document.where("templates", name, *loc[1:])
+
+
+def _at(data: Any, path: tuple[str | int, ...]) -> Any:
+    for key in path:
+        data = data.get(key) if isinstance(data, dict) else None
+    return data
+
+
+def _templates(folder: Path | None) -> Path:
+    return (folder or config_dir()) / "data_ingestion" / "authentication-templates.yaml"
 
 
 def fill_template(authentication: Mapping[str, Any], folder: Path | None = None) -> dict[str, Any]:
@@ -81,7 +119,7 @@ def fill_template(authentication: Mapping[str, Any], folder: Path | None = None)
     name = authentication.get("template")
     if "kind" in authentication or not isinstance(name, str) or is_template(name):
         return dict(authentication)
-    file = (folder or config_dir()) / "data_ingestion" / "authentication-templates.yaml"
+    file = _templates(folder)
     document = load_yaml(file)
     templates = document.data.get("templates") if isinstance(document.data, dict) else None
     known = templates if isinstance(templates, dict) else {}
@@ -119,38 +157,49 @@ def load_config(kind: Any, path: Path) -> Any:
     try:
         return check(kind, document.data, path.name, noun="config")
     except ConfigError as error:
-        loc = _known_path(document.data, error.loc)
-        raise ConfigError(error.what, code=error.code, where=document.where(*loc)) from None
+        raise ConfigError(error.what, code=error.code, where=_wheres(document, (), error)) from None
 
 
 def check_folder(folder: Path) -> tuple[list[str], list[ConfigError]]:
-    """Check every YAML file of a configuration folder: (files that are right, faults with file, line and key).
+    """Check every file of a configuration folder: (files that are right, faults with file, line and key).
 
     `<module>/<some-name>.yaml` is checked by `SomeNameFile` of its config_files.py, a file below `<module>/sources/`
-    as a source. A file that nothing checks is a fault, since nothing would read it either.
+    as a source, one below data_ingestion/calendars/ as a calendar. A file that nothing checks is a fault, since nothing
+    would read it either. What is wrong in a file that others lean on is told once.
     """
     right: list[str] = []
-    faults: list[ConfigError] = []
-    for path in sorted(folder.rglob("*.yaml")):
+    faults: dict[tuple[str, str], ConfigError] = {}
+    paths = [path for path in folder.rglob("*") if path.suffix.lower() in (".yaml", ".yml")]
+    paths += _calendars(folder).glob("*.json")
+    for path in sorted(paths, key=lambda path: (path.parent == sources_dir(folder), path)):
         try:
             _check_file(path, folder)
             right.append(str(path.relative_to(folder)))
         except ConfigError as error:
-            faults.append(error)
-    return right, faults
+            known = any(error.where == where for _, where in faults)
+            if not known or path.parent != sources_dir(folder):
+                faults.setdefault((error.what, error.where), error)
+    return right, list(faults.values())
 
 
 def _check_file(path: Path, folder: Path) -> None:
+    if path.parent == _calendars(folder) and path.suffix == ".json":
+        from base_ops.calendars.calendar import load_calendar
+
+        load_calendar(path.stem, folder)
+        return
     document = load_yaml(path)
-    if path.parent == sources_dir(folder):
+    if path.parent == sources_dir(folder) and path.suffix == ".yaml":
         source = load_source(path.stem, folder)
         if source.get("id") != path.stem:
             raise ConfigError(
                 f"The source in {path.name} has another id: {source.get('id')!r}",
                 code="bad_source",
                 where=document.where("id"),
+                todo=f"rename the file to {source.get('id')}.yaml, or write id: {path.stem}",
             )
         _check_schedule(document, source, folder)
+        _check_format(document, source, folder)
         _check_policies(document, source, folder)
         return
     kind = _kind_of(path, folder)
@@ -160,8 +209,36 @@ def _check_file(path: Path, folder: Path) -> None:
             code="unknown_config",
             where=f"{path}, line 1",
             expected="<module>/sources/<id>.yaml, or <module>/<name>.yaml with a class <Name>File in config_files.py",
+            todo="move or rename it: names end in .yaml",
         )
-    _check_references(document, load_config(kind, path), folder)
+    found = load_config(kind, path)
+    _check_references(document, found, folder)
+    _check_moments(document, found, folder)
+
+
+def _check_moments(document: YamlDocument, found: Any, folder: Path) -> None:
+    """Every schedule by the clock must come some day: its calendar must be there, and not always be closed."""
+    from datetime import UTC, datetime
+
+    from base_ops.data_ingestion.options.schedule_policies import SchedulesFile
+    from base_ops.data_ingestion.options.schedules import TimeSchedule
+
+    if not isinstance(found, SchedulesFile):
+        return
+    from base_ops.calendars.recurrence import recurrence
+
+    for name in found.schedules:
+        when = found.when(name)
+        if not isinstance(when, TimeSchedule):
+            continue
+        try:
+            next(recurrence(when, folder).after(datetime.now(UTC)))
+        except ConfigError as error:
+            if error.code == "bad_calendar":  # told where its own file is checked
+                continue
+            key = ("market",) if error.code == "unknown_calendar" else ()
+            where = document.where("schedules", name, "when", *key)
+            raise ConfigError(error.what, code=error.code, where=where, found=error.found, todo=error.todo) from None
 
 
 def _check_references(document: YamlDocument, found: Any, folder: Path) -> None:
@@ -197,6 +274,23 @@ def _check_schedule(document: YamlDocument, source: Mapping[str, Any], folder: P
         )
 
 
+def _check_format(document: YamlDocument, source: Mapping[str, Any], folder: Path) -> None:
+    """A format that a source declares must be in format-specifications.yaml, which has all there are."""
+    from base_ops.data_ingestion.options.agreements import FormatSpecificationsFile
+
+    found = load_config(FormatSpecificationsFile, folder / "data_ingestion" / "format-specifications.yaml")
+    name = (source.get("read") or {}).get("format")
+    if found is None or not isinstance(name, str) or is_template(name):
+        return
+    known = {"raw_text", *found.formats, *(e.lstrip(".") for f in found.formats.values() for e in f.extensions)}
+    if name.lower().lstrip(".") not in known:
+        raise ConfigError(
+            f"The format {name!r} is not known. {did_you_mean(name, found.formats)}",
+            code="unknown_format",
+            where=document.where("read", "format"),
+        )
+
+
 def _check_policies(document: YamlDocument, source: Mapping[str, Any], folder: Path) -> None:
     """What ingestion-policies.yaml asks of every source."""
     from base_ops.data_ingestion.options.agreements import load_policies
@@ -220,17 +314,3 @@ def _kind_of(path: Path, folder: Path) -> Any:
     except ModuleNotFoundError:
         return None
     return getattr(known, f"{stem}File", None)
-
-
-def _known_path(data: Any, loc: tuple[str | int, ...]) -> tuple[str | int, ...]:
-    """The keys of a fault that are keys of the file: pydantic adds the tags of unions."""
-    path: list[str | int] = []
-    for number, key in enumerate(loc):
-        last = number == len(loc) - 1
-        if isinstance(data, dict) and (key in data or last):
-            path.append(key)
-            data = data.get(key)
-        elif isinstance(data, list) and isinstance(key, int) and key < len(data):
-            path.append(key)
-            data = data[key]
-    return tuple(path)

@@ -28,6 +28,8 @@ class BaseOpsError(Exception):
     outcome: ClassVar[Outcome] = Outcome.BUG
     loc: tuple[str | int, ...] = ()
     """Path of the faulty key inside the mapping that was checked, for a caller who knows its file and line."""
+    other_locs: tuple[tuple[str | int, ...], ...] = ()
+    """Those of further faults of the same mapping."""
 
     def __init__(
         self,

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import importlib
+import re
 from collections.abc import Mapping
+from datetime import date
 from functools import cache
-from typing import Any, Self, cast, get_args
+from typing import Any, Literal, Self, cast, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
@@ -19,7 +21,7 @@ class Spec(BaseModel):
     Each field has a description with its unit and default, the text right behind it; see `describe.json_schema`.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True, defer_build=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True, defer_build=True, allow_inf_nan=False)
 
     def completed(self) -> Self:
         """With what the deployment's configuration says where the spec says nothing.
@@ -120,10 +122,13 @@ def check(kind: Any, raw: Any, name: str, *, rendered: bool = True, noun: str = 
     try:
         return _adapter(kind).validate_python(raw)
     except ValidationError as error:
-        faults = [e for e in error.errors() if rendered or not _waits_for_rendering(e, raw)]
+        faults: list[Any] = [e for e in error.errors() if rendered or not _waits_for_rendering(e, raw)]
         if not faults:
             return None
-        raise _config_error(name, _without_tag(kind, faults), faults, noun) from None
+        kind = _without_tag(kind, faults)
+        for fault in faults:
+            _locate(fault, raw)
+        raise _config_error(name, kind, faults, noun) from None
 
 
 def _without_tag(kind: Any, faults: list[Any]) -> Any:
@@ -173,44 +178,111 @@ def _waits_for_rendering(fault: Mapping[str, Any], raw: Any) -> bool:
     return False
 
 
+class Misfit(ValueError):
+    """A fault that a model finds between its parts, with the path of the key that is to be changed."""
+
+    def __init__(self, what: str, *loc: str | int) -> None:
+        super().__init__(what)
+        self.loc = loc
+
+
+def known_path(data: Any, loc: tuple[str | int, ...]) -> tuple[str | int, ...]:
+    """The keys of a fault that are keys of the document: pydantic adds the tags of unions."""
+    path: list[str | int] = []
+    for number, key in enumerate(loc):
+        last = number == len(loc) - 1
+        if isinstance(data, Mapping) and (key in data or last):
+            path.append(key)
+            data = data.get(key)
+        elif isinstance(data, (list, tuple)) and isinstance(key, int) and key < len(data):
+            path.append(key)
+            data = data[key]
+    return tuple(path)
+
+
+def _locate(fault: dict[str, Any], raw: Any) -> None:
+    """Give a fault the path of its key in the document: `loc`; pydantic's own, with tags, stays as `tagged`."""
+    context = fault.get("ctx", {})
+    fault["tagged"] = fault["loc"]
+    if fault["type"] == "union_tag_invalid":
+        fault["loc"], fault["input"] = (*fault["loc"], context["discriminator"].strip("'")), context["tag"]
+    fault["loc"] = (*known_path(raw, fault["loc"]), *getattr(context.get("error"), "loc", ()))
+
+
 def _config_error(name: str, kind: Any, faults: list[Any], noun: str) -> ConfigError:
     faults = sorted(faults, key=lambda fault: fault["type"] != "extra_forbidden")  # a typo explains what is missing
-    lines = []
-    for fault in faults[:5]:
-        path = ".".join([noun, *map(str, fault["loc"])])
-        if fault["type"] == "extra_forbidden":
-            known = _fields_at(kind, fault["loc"][:-1])
-            lines.append(
-                f"{path} is not known. {did_you_mean(str(fault['loc'][-1]), known)}"
-                if known
-                else f"{path} is not known"
-            )
-        elif fault["type"] == "missing":
-            lines.append(f"{path} is required")
-        elif fault["type"] in ("literal_error", "enum"):
-            expected = fault.get("ctx", {}).get("expected", "")
-            known = [w.strip(" '\"") for w in expected.replace(" or ", ",").split(",")]
-            lines.append(f"{path}={fault['input']!r} is not known. {did_you_mean(str(fault['input']), known)}")
-        else:
-            lines.append(f"{path}={fault['input']!r}: {fault['msg']}")
-    error = ConfigError(f"{name}: " + "; ".join(lines), code=f"bad_{noun}", where=f"{noun} of {name}")
+    told = dict.fromkeys(_told(kind, fault, noun) for fault in faults)
+    error = ConfigError(f"{name}: " + "; ".join(list(told)[:5]), code=f"bad_{noun}", where=f"{noun} of {name}")
     error.loc = tuple(faults[0]["loc"])
+    error.other_locs = tuple(dict.fromkeys(tuple(fault["loc"]) for fault in faults[1:5]))
     return error
+
+
+def _told(kind: Any, fault: Any, noun: str) -> str:
+    """One fault in words."""
+    path = ".".join([noun, *map(str, fault["loc"])])
+    value, text = fault["input"], str(fault["input"])
+    if fault["type"] == "extra_forbidden":
+        if is_secret(str(fault["loc"][-1])):
+            return f"{path} is no place for a secret: put it into the connection, in Airflow, and take it out here"
+        known = _fields_at(kind, fault["tagged"][:-1])
+        return f"{path} is not known" + (f". {did_you_mean(str(fault['loc'][-1]), known)}" if known else "")
+    if fault["type"] == "missing":
+        return f"{path} is required"
+    if fault["type"] in ("literal_error", "enum", "union_tag_invalid"):
+        context = fault.get("ctx", {})
+        expected = context.get("expected", context.get("expected_tags", ""))
+        choices = [w.strip(" '\"") for w in expected.replace(" or ", ",").split(",")]
+        if text in choices:
+            return f"{path}: write {text} in quotes, else YAML takes it for no text"
+        return f"{path}={_shown(value)} is not known. {did_you_mean(text, choices)}"
+    said = str(fault["msg"]).removeprefix("Value error, ")
+    if isinstance(fault.get("ctx", {}).get("error"), Misfit):
+        return said
+    if fault["type"] in ("model_type", "dict_type", "model_attributes_type"):
+        said = "expected is a map of keys and values"
+    if fault["type"] == "string_type" and isinstance(value, (bool, int, float, date)):
+        said += "; write it in quotes"
+    if "error" in fault.get("ctx", {}) and isinstance(value, (Mapping, list, tuple)):
+        return f"{path}: {said}"  # of the whole, which names the part
+    return f"{path}={_shown(value)}: {said}"
+
+
+_SECRETS = re.compile(r"(^|_)(pass(word|wd|phrase)?|pwd|secret|private_key|(api|access)_?key|credentials?|token)$")
+_IN_URL = re.compile(r"(?<=//)[^/@\s]*(?=@)|(?<==)[^&\s]+(?=&|$)")
+"""Credentials of a URL, and values of its query."""
+
+
+def is_secret(key: str) -> bool:
+    """Whether a key sounds like one of a secret; no field of a spec is one."""
+    return _SECRETS.search(key.lower().replace("-", "_")) is not None
+
+
+def _shown(value: Any) -> str:
+    """A value as messages show it: a wrong one may hold a secret that was to be in a connection."""
+    if isinstance(value, Mapping):
+        return "{" + ", ".join(map(str, value)) + "}"
+    if isinstance(value, (list, tuple)):
+        return f"[{len(value)} items]"
+    return repr(_IN_URL.sub("***", value) if "://" in value else value) if isinstance(value, str) else repr(value)
 
 
 def _fields_at(kind: Any, path: tuple[Any, ...]) -> list[str]:
     """The field names of the model that sits at `path` inside `kind`, for the hint of an unknown key."""
     candidates: list[Any] = [kind]
-    for key in (None, *path):
-        following: list[Any] = []
-        for candidate in _models(candidates):
-            if key is None:
-                following.append(candidate)
-            elif key in candidate.model_fields:
-                following.append(candidate.model_fields[key].annotation)
-        if key is None or following:
-            candidates = following or candidates
+    for key in path:
+        models = _models(candidates)
+        inside = [model.model_fields[key].annotation for model in models if key in model.model_fields]
+        candidates = inside or [model for model in models if _has_tag(model, key)] or candidates
     return sorted({name for model in _models(candidates) for name in model.model_fields})
+
+
+def _has_tag(model: type[BaseModel], key: Any) -> bool:
+    """Whether it is the one of a union that this tag chose."""
+    return any(
+        get_origin(field.annotation) is Literal and key in get_args(field.annotation)
+        for field in model.model_fields.values()
+    )
 
 
 def _models(kinds: list[Any]) -> list[type[BaseModel]]:

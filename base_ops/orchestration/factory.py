@@ -34,7 +34,7 @@ from base_ops.core.errors import BaseOpsError, ConfigError
 from base_ops.core.ids import AgentId
 from base_ops.core.settings import load_settings
 from base_ops.data_ingestion.options.schedules import DependencySchedule, EventSchedule, TimeSchedule
-from base_ops.orchestration import dependencies, missing_sources
+from base_ops.orchestration import dependencies, missing_sources, pools
 from base_ops.orchestration.compensation import compensating, wire
 from base_ops.orchestration.loading import LoadedPipeline, before, load_pipeline
 from base_ops.orchestration.operator import AgentOperator
@@ -148,11 +148,12 @@ def build_dag(pipeline: LoadedPipeline, *, awaited: bool = False) -> DAG:
         start_date=model.start_date,
         catchup=model.catchup,
         tags=set(model.tags) | ({module_tag(model.module)} if model.module else set()),
-        dagrun_timeout=_seconds(model.run_timeout_s),
+        dagrun_timeout=_seconds(pools.run_timeout_s(pipeline)),
         max_active_runs=model.max_active_runs,
         default_args={
             "owner": model.owner,
             "max_retry_delay": timedelta(seconds=1800),
+            **pools.task_defaults(pipeline),
             **run_options(model.default_args),
         },
         params={name: _param(schema) for name, schema in model.params.items()},

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from base_ops.core.config import check_source, load_source
 from base_ops.core.errors import ConfigError, did_you_mean
@@ -16,6 +16,9 @@ from base_ops.core.spec import check, parse_spec, spec_type
 from base_ops.core.yamlio import YamlDocument, load_yaml
 from base_ops.data_ingestion.options.schedules import DependencySchedule, NamedSchedule, TimeSchedule, resolved
 from base_ops.orchestration.pipeline import Pipeline, ResultsOf, TaskModel
+
+if TYPE_CHECKING:
+    from base_ops.data_ingestion.options.schedule_policies import PoolSpec, ScheduleEntry
 
 _FOR_EACH = "give the task for_each: source (for ${source}) or a list (for ${item})"
 COMPLETE = "sources_complete"
@@ -69,6 +72,17 @@ class LoadedPipeline:
                 todo="write after: with the ids of the pipelines",
             )
         return shipped.when(given.use) if found.enabled else None
+
+    @cached_property
+    def named(self) -> tuple[ScheduleEntry, PoolSpec] | None:
+        """What schedules.yaml says of the schedule that is used by name, and of its pool; None where none is."""
+        if not isinstance(self.model.schedule, NamedSchedule):
+            return None
+        from base_ops.data_ingestion.options.schedule_policies import load_schedules
+
+        shipped = load_schedules(self.config_dir)
+        entry = shipped.schedules[self.model.schedule.use]
+        return entry, shipped.pools[entry.pool]
 
     def fault(self, what: str, *path: str | int, code: str = "bad_pipeline", todo: str = "") -> ConfigError:
         """A ConfigError that names file, line and key."""
@@ -170,7 +184,7 @@ def load_pipeline(path: Path, config_dir: Path) -> LoadedPipeline:
     try:
         model = check(Pipeline, raw, path.name, noun="pipeline")
     except ConfigError as error:
-        raise ConfigError(error.what, code=error.code, where=document.where(*_in_document(raw, error.loc))) from None
+        raise ConfigError(error.what, code=error.code, where=document.where(*error.loc)) from None
     loaded = LoadedPipeline(document, model, config_dir)
     _check_wiring(loaded)
     return loaded
@@ -252,18 +266,6 @@ def _check_cycle(loaded: LoadedPipeline) -> None:
     if left:
         name = next(iter(left))
         raise loaded.fault(f"The tasks {', '.join(left)} wait for each other", "tasks", name, "after", code="cycle")
-
-
-def _in_document(raw: Any, loc: tuple[str | int, ...]) -> tuple[str | int, ...]:
-    """The part of a pydantic location that is a path in the document (unions add names of their own)."""
-    path: list[str | int] = []
-    for key in loc:
-        try:
-            raw = raw[key]
-        except (KeyError, IndexError, TypeError):
-            return (*path, key) if key == loc[-1] and isinstance(raw, dict) else tuple(path)
-        path.append(key)
-    return tuple(path)
 
 
 def _label(item: Any, number: int) -> str:

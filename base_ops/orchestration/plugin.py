@@ -5,7 +5,7 @@ The installed package registers it by its entry point in the group `airflow.plug
 
 from airflow.plugins_manager import AirflowPlugin
 
-from base_ops.orchestration import disabling, listener, timeouts
+from base_ops.orchestration import disabling, listener, pools, timeouts
 from base_ops.orchestration.timetables import ScheduleTimetable
 
 
@@ -13,5 +13,5 @@ class BaseOpsPlugin(AirflowPlugin):
     """Registers listener and timetable; the operators need no plugin."""
 
     name = "base_ops"
-    listeners = [listener, disabling, timeouts]  # noqa: RUF012 - Airflow reads a plain class attribute
+    listeners = [listener, disabling, timeouts, pools]  # noqa: RUF012 - Airflow reads a plain class attribute
     timetables = [ScheduleTimetable]  # noqa: RUF012

@@ -72,15 +72,18 @@ class SourceHook(BaseHook):
         fields = ("conn_type", "host", "port", "login", "password", "schema", "extra")
         told = {field: getattr(connection, field) for field in fields}
         settings = load_settings()
-        done = subprocess.run(
-            [settings.worker_python or sys.executable, "-m", "base_ops.worker.connections"],
-            input=json.dumps({"name": self.conn_id, **told}),
-            env=worker_environment(),
-            capture_output=True,
-            text=True,
-            timeout=_TRY_S,
-            check=False,
-        )
+        try:
+            done = subprocess.run(
+                [settings.worker_python or sys.executable, "-m", "base_ops.worker.connections"],
+                input=json.dumps({"name": self.conn_id, **told}),
+                env=worker_environment(),
+                capture_output=True,
+                text=True,
+                timeout=_TRY_S,
+                check=False,
+            )
+        except subprocess.TimeoutExpired:
+            return False, f"nobody answered within {_TRY_S} s: see that host and port are right and let us through"
         try:
             answer = json.loads(done.stdout.splitlines()[-1])
             return bool(answer["ok"]), str(answer["told"])

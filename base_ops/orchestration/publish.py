@@ -6,7 +6,7 @@ None of it may fail a task whose data is published: what cannot be told now is f
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from base_ops.core.protocol import Result, StepResult
@@ -26,6 +26,13 @@ _RETRIED = {
     "manual_intervention_required": "asked",
 }
 """Events of fetch_retry, and what they count as."""
+
+_ENDING = {
+    "certificate_ends_at": "certificate",
+    "client_certificate_ends_at": "client_certificate",
+    "rotate_by": "rotation",
+}
+"""What a connector tells of a source, and what ends then."""
 
 
 def publish(context: Context, result: Result, result_uri: str, settings: Settings, log: Any) -> None:
@@ -80,6 +87,8 @@ def emit_metrics(result: Result) -> None:
         _emit_models(step)
         if step.agent == "data_ingestion.fetch_retry":
             _emit_retries(step)
+        if step.agent == "data_ingestion.connector":
+            _emit_connection(step)
     for report in result.breakers:
         stats.gauge("circuit_breaker_state", _PHASES[report.phase], tags={"peer": report.peer})
 
@@ -101,6 +110,28 @@ def _emit_retries(step: StepResult) -> None:
     for source, found in (seen.get("patterns") or {}).items():
         if found.get("mean_recovery_s") is not None:
             stats.gauge("recovery_time_seconds", found["mean_recovery_s"], tags={"source": source})
+
+
+def _emit_connection(step: StepResult) -> None:
+    """How a source was connected to and logged in to, and how long its certificates and credentials will last."""
+    from airflow.sdk.observability import stats
+
+    seen: Any = step.observations
+    source = {"source": str(seen.get("source", ""))}
+    for event in step.events:
+        what, _, outcome = str(event["type"]).partition("_")
+        if what == "connection":
+            stats.incr("base_connections_total", tags={**source, "outcome": outcome})
+        elif what == "authentication":
+            stats.incr("base_authentications_total", tags={**source, "outcome": outcome})
+    if "connect_s" in seen:
+        stats.timing("base_connect_duration_seconds", timedelta(seconds=seen["connect_s"]), tags=source)
+    if seen.get("token_from_cache") is False:
+        stats.incr("base_tokens_obtained_total", tags=source)
+    for fact, what in _ENDING.items():
+        if fact in seen:
+            left = datetime.fromisoformat(seen[fact]) - datetime.now(UTC)
+            stats.gauge("base_credential_days_left", left / timedelta(days=1), tags={**source, "what": what})
 
 
 def _emit_models(step: StepResult) -> None:

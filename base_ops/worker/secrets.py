@@ -9,7 +9,7 @@ from __future__ import annotations
 import base64
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -68,8 +68,11 @@ class Secrets:
         self._folder = folder
         self._piped = dict(piped or {})
         self._values: set[str] = set()
-        for raw in self._piped.values():
-            self._remember(_from_mapping("piped", raw))
+        for name in self._piped:
+            try:
+                self._remember(self._of_pipe(name))
+            except ConfigError:  # told to who asks for it; whatever it holds is no less secret
+                self._values.update(form for v in _secret_values(self._piped[name]) for form in _forms(v))
 
     @property
     def piped(self) -> dict[str, Any]:
@@ -82,11 +85,11 @@ class Secrets:
         file = self._folder / f"{name}.json"
         variable = f"AIRFLOW_CONN_{name.upper()}"
         if name in self._piped:
-            found = _from_mapping(name, self._piped[name])
+            found = self._of_pipe(name)
         elif file.is_file():
-            found = _from_mapping(name, json.loads(file.read_text()))
+            found = _read(name, str(file), lambda: _from_mapping(name, json.loads(file.read_text(encoding="utf-8"))))
         elif variable in os.environ:
-            found = _from_text(name, os.environ[variable])
+            found = _read(name, f"${variable}", lambda: _from_text(name, os.environ[variable]))
         else:
             raise ConfigError(
                 f"The connection {name!r} is not defined",
@@ -97,6 +100,9 @@ class Secrets:
             )
         self._remember(found)
         return found
+
+    def _of_pipe(self, name: str) -> ConnectionInfo:
+        return _read(name, "Airflow connections", lambda: _from_mapping(name, self._piped[name]))
 
     def remember(self, value: str) -> None:
         """Mask this as well: a secret that was obtained with those of a connection, e.g. an access token."""
@@ -134,21 +140,30 @@ def _secret_values(value: Any) -> list[str]:
     return [value] if isinstance(value, str) and len(value) >= 8 else []
 
 
+def _read(name: str, where: str, load: Callable[[], ConnectionInfo]) -> ConnectionInfo:
+    """What `load` makes of a connection; what is wrong with it is told without a word of what it says."""
+    try:
+        return load()
+    except (ValueError, TypeError, AttributeError, OSError) as error:
+        raise ConfigError(
+            f"The connection {name!r} cannot be read",
+            code="bad_connection",
+            where=where,
+            expected="a JSON object or URI: host, port (a number), login, password, extra (a JSON object), …",
+            found="no JSON" if isinstance(error, json.JSONDecodeError) else "a part of another kind",
+            todo="correct it where it is kept",
+        ) from None
+
+
 def _from_mapping(name: str, raw: Mapping[str, Any]) -> ConnectionInfo:
     extra = raw.get("extra") or {}
     if isinstance(extra, str):
         extra = json.loads(extra) if extra.strip() else {}
-    return ConnectionInfo(
-        name=name,
-        host=raw.get("host") or "",
-        port=int(raw["port"]) if raw.get("port") else None,
-        scheme=raw.get("scheme") or _scheme(raw.get("conn_type") or "", extra),
-        login=raw.get("login") or "",
-        schema=raw.get("schema") or "",
-        password=raw.get("password") or "",
-        extra=extra,
-        conn_type=raw.get("conn_type") or "",
-    )
+    if not isinstance(extra, Mapping):
+        raise TypeError
+    text = {key: str(raw.get(key) or "") for key in ("host", "login", "schema", "password", "conn_type", "scheme")}
+    text["scheme"] = text["scheme"] or _scheme(text["conn_type"], extra)
+    return ConnectionInfo(name=name, port=int(raw["port"]) if raw.get("port") else None, extra=extra, **text)
 
 
 def _scheme(conn_type: str, extra: Mapping[str, Any]) -> str:

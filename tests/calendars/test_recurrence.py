@@ -111,6 +111,10 @@ def test_market_hours_are_those_of_the_calendar(start: datetime, market: str) ->
     [
         {"cron": "0 3 * * *", "timezone": "America/New_York", "market": "XNYS"},
         {"cron": "30 2 * * 0", "maintenance": SUNDAY},
+        {"every": "6h", "maintenance": {"start": "0 0 * * *", "duration": "24h", "then": "shift"}},
+        {"market": "XNYS", "at": "break_start"},
+        {"market": "XNYS", "every": "5m", "start": "break_end"},
+        {"market": "XNYS", "every": "5m", "start": "close", "end": "open"},
     ],
 )
 def test_a_schedule_that_never_runs_says_so(when: dict[str, Any]) -> None:
@@ -128,3 +132,49 @@ def test_behind_the_calendar_there_is_an_error_and_no_silence() -> None:
     assert caught.value.code == "calendar_not_valid"
     with pytest.raises(ConfigError):
         next_moment(when, utc("1985-01-01"))
+
+
+MOMENTS_OF: dict[str, tuple[dict[str, Any], str, str, str]] = {
+    # schedule, from, to, moments of it
+    "past midnight": (
+        {"market": "XNYS", "at": "close+8h"}, "2026-11-25T00:00", "2026-12-01T00:00",
+        "11-25T05:00 11-26T05:00 11-28T02:00",
+    ),
+    "on the day before": (
+        {"market": "XTKS", "at": "open-10h"}, "2026-11-25T00:00", "2026-11-30T00:00", "11-25T14:00 11-26T14:00 11-29T14:00",
+    ),
+    "a Sunday evening": (
+        {"market": "CMES", "at": "open"}, "2026-11-28T00:00", "2026-12-01T12:00", "11-29T23:00 11-30T23:00",
+    ),
+    "a Sunday session": (
+        {"market": "XTAE", "at": "close"}, "2025-01-03T00:00", "2025-01-07T00:00", "01-05T13:40 01-06T15:15",
+    ),
+    "a half day without a lunch break": (
+        {"market": "XHKG", "at": ["break_start", "break_end", "close"]}, "2026-12-23T00:00", "2026-12-25T00:00",
+        "12-23T04:00 12-23T05:00 12-23T08:00 12-24T04:00",
+    ),
+    "spring in the south": (
+        {"market": "XASX", "at": "open"}, "2026-10-01T12:00", "2026-10-06T12:00", "10-02T00:00 10-04T23:00 10-05T23:00",
+    ),
+    "a close in maintenance": (
+        {"market": "XNYS", "at": ["close", "close+3h"], "maintenance": {"start": "30 15 * * 1-5", "timezone": "America/New_York", "duration": "2h"}},
+        "2026-11-24T12:00", "2026-11-28T12:00", "11-25T00:00 11-26T00:00 11-27T18:00",
+    ),
+    "a close put off by maintenance": (
+        {"market": "XNYS", "at": ["close", "close+15m"], "maintenance": {"start": "30 15 * * 1-5", "timezone": "America/New_York", "duration": "2h", "then": "shift"}},
+        "2026-11-24T12:00", "2026-11-28T12:00", "11-24T22:30 11-25T22:30 11-27T18:00 11-27T18:15",
+    ),
+    "half an hour of daylight saving": (
+        {"cron": "15 2 * * *", "timezone": "Australia/Lord_Howe"}, "2026-10-03T00:00", "2026-10-05T00:00",
+        "10-03T15:30 10-04T15:15",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", MOMENTS_OF)
+def test_moments_forwards_and_backwards(case: str) -> None:
+    raw, start, end, told = MOMENTS_OF[case]
+    found = list(moments_between(parse_when(raw), utc(start), utc(end)))
+    assert [f"{at:%m-%dT%H:%M}" for at in found] == told.split()
+    back = islice(recurrence(parse_when(raw)).until(utc(end)), len(found))
+    assert list(back) == found[::-1]

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from base_ops.cli import cli
 from base_ops.core.breaker import BreakerState
-from base_ops.core.config import config_dir
+from base_ops.core.config import config_dir, load_config
 from base_ops.core.errors import ConfigError
 from base_ops.core.outcomes import Outcome
 from base_ops.core.protocol import ErrorInfo, Identity, Result, StepResult
@@ -94,6 +94,7 @@ def test_adaptive_waits_grow_and_ease() -> None:
     backoff = BackoffSpec(kind="adaptive", jitter=0, max_s=600)
     assert [wait_s(backoff, 1), wait_s(backoff, 2, previous_s=4), eased(backoff, 10), eased(backoff, 1)] == [1, 6, 8, 1]
     assert wait_s(backoff, 3, previous_s=10_000) == 600
+    assert [wait_s(backoff, n) for n in (2, 3, 60)] == [1.5, 2.25, 600]
 
 
 @given(
@@ -136,6 +137,33 @@ def test_decisions(case: str) -> None:
     policy = RetryPolicySpec.model_validate({**POLICIES.of("s", "http").model_dump(), **more})
     decision = by_rules(failure(**told), policy, **around)
     assert decision.action == action and decision.reasons
+
+
+SHIPPED = load_config(RetryPoliciesFile, config_dir() / "data_ingestion" / "retry-policies.yaml")
+
+
+@pytest.mark.parametrize("name", SHIPPED.policies)
+def test_every_try_that_a_shipped_policy_promises_is_made(name: str) -> None:
+    policy = SHIPPED.policies[name]
+    rules = {"timeout": policy.default, **{c: r for c, r in policy.codes.items() if not r.refresh_once}}
+    for code, rule in rules.items():
+        status = int(code) if code.isdigit() else None
+        made = [
+            by_rules(failure(code=code, status=status, attempt=n), policy).action for n in range(1, (rule.tries or 30))
+        ]
+        assert made == ["retry"] * len(made), code
+        if rule.tries is not None:
+            last = by_rules(failure(code=code, status=status, attempt=rule.tries), policy)
+            assert last.action == ("fallback" if policy.fallback.options else "dead_letter")
+
+
+def test_the_fifth_fetch_in_a_row_that_is_given_up_is_for_a_person(tmp_path: Path) -> None:
+    def given_up(run: str) -> str:
+        asked = SelectOptimalRetryStrategySpec(source="s", failure=failure(code="timeout", attempt=5))
+        step = select.run(asked, context(tmp_path, dag_id="d", run_id=run, task_id="t"), StillClock(NOW)).steps[0]
+        return str(step.observations["decision"]["action"])  # type: ignore[index, call-overload]
+
+    assert [given_up(run) for run in ("1", "2", "3", "4", "4", "5")] == ["dead_letter"] * 5 + ["human"]
 
 
 def test_7_7_retry_after_and_the_breaker_are_waited_for_whoever_chooses() -> None:

@@ -97,7 +97,7 @@ def test_runs_ahead(run: Run) -> None:
     assert found["runs"]["quotes"] == {"count": 1, "first": ["2026-11-27T18:15:00+00:00"]}
     assert found["runs"]["hourly"]["count"] == 24
     assert set(found["runs"]) == {"quotes", "hourly"}
-    assert found["pools"]["high"]["slots"] == 2
+    assert found["pools"]["base_high"]["slots"] == 2
     assert found["deferred"] == {}
     assert not codes(result)
     assert {event["type"] for event in result.steps[0].events} == {"job_scheduled"}

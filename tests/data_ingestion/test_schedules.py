@@ -129,10 +129,10 @@ def test_a_dependency_on_nobody_is_told() -> None:
 @pytest.mark.parametrize(
     ("raw", "line", "says"),
     [
-        ("pools:\n  low: {slots: 1, timeout_s: 1, tries: 1}\nschedules:\n  x: {pool: lo}\n", 1, "pool='lo' is no pool"),
+        ("pools:\n  low: {slots: 1, timeout_s: 1, tries: 1}\nschedules:\n  x: {pool: lo}\n", 4, "pool='lo' is no pool"),
         ("schedules:\n  x:\n    title: X\n    when: {every: 5}\n", 4, "every"),
         ("maintenance:\n  w: {start: 0 2 * * 0}\n", 2, "duration is required"),
-        ("limits: {concurrent: 9}\npools:\n  low: {slots: 10, timeout_s: 1, tries: 1}\n", 1, "pools have 10 slots"),
+        ("limits: {concurrent: 9}\npools:\n  low: {slots: 10, timeout_s: 1, tries: 1}\n", 2, "pools have 10 slots"),
         ("limts: {}\n", 1, "Did you mean 'limits'"),
     ],
 )

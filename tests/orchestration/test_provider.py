@@ -50,6 +50,13 @@ def test_test_connection(base_home: Path, monkeypatch: pytest.MonkeyPatch) -> No
         assert not ok and "invalid_client" in seen and "wrong-secret" not in seen
 
 
+def test_a_test_that_gets_no_answer_ends(base_home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("base_ops.orchestration.provider._TRY_S", 0.01)
+    monkeypatch.setenv("AIRFLOW_CONN_VENDOR", json.dumps({"conn_type": "base_ops", "host": "127.0.0.1"}))
+    ok, seen = SourceHook("vendor").test_connection()
+    assert not ok and "nobody answered within 0.01 s" in seen
+
+
 @pytest.mark.parametrize("module", ["provider", "plugin"])
 def test_each_may_be_what_imports_airflow(module: str) -> None:
     """Airflow asks for both by their entry points, also while one of them imports it."""

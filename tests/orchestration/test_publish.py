@@ -142,6 +142,43 @@ def test_what_is_done_about_failures_is_measured(recorder: tuple[str, Recorder])
     ]
 
 
+@pytest.mark.parametrize("recorder", ["airflow.sdk.observability.stats"], indirect=True)
+def test_connections_are_counted_and_what_ends_soon_is_measured(recorder: tuple[str, Recorder]) -> None:
+    from base_ops.orchestration.publish import emit_metrics
+
+    _, seen = recorder
+    now = datetime.now(UTC)
+    found = result()
+    found.steps = [
+        StepResult(
+            agent="data_ingestion.connector",
+            action="establish_secure_connection",
+            observations={
+                "source": "s",
+                "connect_s": 0.25,
+                "token_from_cache": False,
+                "certificate_ends_at": (now + timedelta(days=29)).isoformat(),
+                "rotate_by": (now - timedelta(days=2)).isoformat(),
+            },
+            events=[
+                {"type": "authentication_success", "subject": "s"},
+                {"type": "connection_failed", "subject": "s"},
+                {"type": "certificate_expiring", "subject": "s"},
+            ],
+        )
+    ]
+    emit_metrics(found)
+    of_sources = [entry for entry in seen.seen if "source" in entry[2]]
+    days = {tags["what"]: value for name, value, tags in of_sources if name == "base_credential_days_left"}
+    assert days == {"certificate": pytest.approx(29, abs=0.01), "rotation": pytest.approx(-2, abs=0.01)}
+    assert [entry for entry in of_sources if "what" not in entry[2]] == [
+        ("base_authentications_total", 1, {"source": "s", "outcome": "success"}),
+        ("base_connections_total", 1, {"source": "s", "outcome": "failed"}),
+        ("base_connect_duration_seconds", timedelta(seconds=0.25), {"source": "s"}),
+        ("base_tokens_obtained_total", 1, {"source": "s"}),
+    ]
+
+
 @pytest.mark.parametrize("recorder", ["airflow.observability.stats"], indirect=True)
 @pytest.mark.parametrize(("minutes", "late"), [(1, False), (6, True)])
 def test_how_late_a_scheduled_run_begins(recorder: tuple[str, Recorder], minutes: int, late: bool) -> None:
@@ -281,4 +318,5 @@ def test_the_plugin_registers_the_listener() -> None:
         "base_ops.orchestration.listener",
         "base_ops.orchestration.disabling",
         "base_ops.orchestration.timeouts",
+        "base_ops.orchestration.pools",
     ]

@@ -17,9 +17,9 @@ from base_ops.core.errors import ConfigError
 TASK = "tasks: {a: {agent: data_storage.tier_manager, spec: {dataset: d, key: [k]}}}\n"
 SHIPPED = """\
 maintenance: {weekly: {start: 0 2 * * 0, duration: 2h, then: shift}}
-pools: {normal: {slots: 1, timeout_s: 1, tries: 1}, low: {slots: 1, timeout_s: 1, tries: 1}}
+pools: {normal: {slots: 7, timeout_s: 60, tries: 2}, low: {slots: 1, timeout_s: 1, tries: 1}}
 schedules:
-  nyse: {when: {market: XNYS, at: open, maintenance: weekly}}
+  nyse: {when: {market: XNYS, at: open, maintenance: weekly}, priority: critical}
   never: {when: {every: 1h}, enabled: false}
   by_hand: {}
   row: {when: {after: nyse}}
@@ -148,6 +148,43 @@ def test_schedules_by_name(build: Build) -> None:
     assert "Did you mean 'nyse'" in fault(built, "d") and "key schedule.use" in fault(built, "d")
     assert "a pipeline waits for pipelines" in fault(built, "e")
     assert "Did you mean 'weekly'" in fault(built, "f")
+
+
+def test_a_schedule_by_name_brings_pool_priority_tries_and_time_out(build: Build, tmp_path: Path) -> None:
+    own = f"schedule: {{use: nyse}}\nrun_timeout_s: 9\ndefault_args: {{retries: 5, pool: mine}}\n{TASK}"
+    (tmp_path / "pipelines" / "own.yaml").write_text(own)
+    built = build(a="{use: nyse}", b="{every: 1h}")
+    a, b, own_dag = (over_the_wire(built.dags[name]) for name in ("a", "b", "own"))
+    task = a.get_task("a")
+    assert (task.pool, task.retries, task.priority_weight) == ("base_normal", 1, 1000)
+    assert type(task.weight_rule).__name__ == "_AbsolutePriorityWeightStrategy"
+    assert a.dagrun_timeout == timedelta(seconds=60)
+    assert (b.get_task("a").pool, b.dagrun_timeout) == ("default_pool", None)
+    kept = own_dag.get_task("a")
+    assert (kept.pool, kept.retries, own_dag.dagrun_timeout) == ("mine", 5, timedelta(seconds=9))
+
+
+def test_pools_are_made_when_a_scheduler_starts_and_keep_their_size(build: Build, monkeypatch: Any) -> None:
+    from airflow.jobs.job import Job
+    from airflow.models.pool import Pool
+    from airflow.sdk.execution_time.task_runner import TaskRunnerMarker
+    from airflow.utils.session import create_session
+
+    from base_ops.orchestration import pools
+
+    asked: list[object] = []
+    monkeypatch.setattr(pools, "make_pools", lambda found, made=pools.make_pools: (asked.append(found), made(found)))
+    pools.on_starting(TaskRunnerMarker())
+    assert not asked
+    with create_session() as session:
+        session.query(Pool).filter(Pool.pool.startswith("base_")).delete(synchronize_session=False)
+        session.add(Pool(pool="base_low", slots=99, include_deferred=True))
+    Job()  # as a scheduler makes one
+    with create_session() as session:
+        found = {
+            p.pool: (p.slots, p.include_deferred) for p in session.query(Pool).filter(Pool.pool.startswith("base_"))
+        }
+    assert len(asked) == 1 and found == {"base_high": (20, True), "base_low": (99, True), "base_normal": (50, True)}
 
 
 @pytest.mark.parametrize(

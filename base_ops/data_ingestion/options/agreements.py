@@ -20,7 +20,8 @@ BAD_ROWS_SHARE = 0.05
 
 
 class AgreementSpec(Spec):
-    """What was agreed on with those who provide a feed and those who use it."""
+    """What was agreed on with those who provide a feed and those who use it: on record, for people; data_types,
+    priority, schedule and max_error_share also decide."""
 
     category: str = ""
     """What kind of data it is, e.g. market_data, positions, audit."""
@@ -119,12 +120,13 @@ def load_policies(folder: Path | None = None) -> IngestionPoliciesFile:
 
 
 class FormatSpecification(Spec):
-    """What is expected of one format."""
+    """What is expected of one format; all but extensions and max_bytes is for the record: a format is recognised by
+    its bytes, and what it becomes is said by the task."""
 
     mime: Names = ()
     """Media types it is served as."""
     extensions: Names = ()
-    """Ends of names, with the dot."""
+    """Ends of names, with the dot; `read.format` of a source may name one, without it."""
     max_bytes: int | None = Field(None, ge=1)
     """A larger object of a source that declares this format is refused, bytes, unless the source sets
     max_object_bytes."""

@@ -13,7 +13,20 @@ from pydantic import Field, model_validator
 from base_ops.core.breaker import BreakerPolicy
 from base_ops.core.spec import Spec, is_template
 
-CIPHERS_TLS12 = ("ECDHE-RSA-AES256-GCM-SHA384", "ECDHE-RSA-CHACHA20-POLY1305", "ECDHE-RSA-AES128-GCM-SHA256")
+Cipher = Literal[
+    "ECDHE-RSA-AES256-GCM-SHA384",
+    "ECDHE-RSA-CHACHA20-POLY1305",
+    "ECDHE-RSA-AES128-GCM-SHA256",
+    "ECDHE-ECDSA-AES256-GCM-SHA384",
+    "ECDHE-ECDSA-CHACHA20-POLY1305",
+    "ECDHE-ECDSA-AES128-GCM-SHA256",
+]
+"""Cipher suites of TLS 1.2 with forward secrecy and authenticated encryption, by OpenSSL name: no others are taken."""
+CIPHERS_TLS12: tuple[Cipher, ...] = (
+    "ECDHE-RSA-AES256-GCM-SHA384",
+    "ECDHE-RSA-CHACHA20-POLY1305",
+    "ECDHE-RSA-AES128-GCM-SHA256",
+)
 """Of TLS 1.2; those of TLS 1.3 are fixed by the protocol."""
 
 
@@ -24,7 +37,7 @@ class TlsPolicy(Spec):
     """Lowest version of TLS."""
     verify: bool = True
     """Chain, host name and dates of the peer's certificate. False is refused outside env=dev."""
-    ciphers: tuple[str, ...] = CIPHERS_TLS12
+    ciphers: tuple[Cipher, ...] = CIPHERS_TLS12
     """Cipher suites of TLS 1.2 by OpenSSL name; add ECDHE-ECDSA-… for peers with an EC certificate."""
     revocation: Literal["none", "crl"] = "none"
     """crl: the peer's certificate must not be on the list in the connection's extra `crl` (PEM); without a list it is
@@ -144,13 +157,6 @@ class JwtTemplate(AuthenticationTemplate):
     lifetime_s: float = Field(300.0, gt=0)
     skew_s: float = Field(30.0, ge=0)
     """Clocks may differ by this much, seconds: the token is dated back by it."""
-    jwks_url: str = ""
-    jwks_cache_s: float = Field(3600.0, ge=0)
-    """Keys are kept this long, seconds."""
-    jwks_min_refresh_s: float = Field(300.0, ge=0)
-    """An unknown key id makes them be read again, but not sooner than this, seconds."""
-    jwks_max_keys: int = Field(100, ge=1)
-    """A set of more keys is refused."""
     secrets: ClassVar[tuple[str, ...]] = ()
 
 

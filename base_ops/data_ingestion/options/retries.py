@@ -9,8 +9,9 @@ from typing import Literal
 from pydantic import Field, model_validator
 
 from base_ops.core.errors import did_you_mean
-from base_ops.core.spec import Spec
+from base_ops.core.spec import Misfit, Spec
 from base_ops.data_ingestion.options.agreements import Reference
+from base_ops.data_ingestion.options.sources.source import PROTOCOLS
 
 MAX_TRIES = 10
 """Of any policy, but for streams that go on for ever."""
@@ -95,7 +96,7 @@ class HumanPolicy(Spec):
     """When a person is asked: the fetch waits in the dead letter queue until it is approved, replayed or dismissed."""
 
     after_failures: int = Field(5, ge=1)
-    """In a row."""
+    """Fetches of the source that were given up in a row, each after all its tries."""
     escalate_s: float = Field(3600.0, gt=0)
     """Unanswered for this long it goes one higher, seconds."""
     approvals: int = Field(1, ge=1)
@@ -147,10 +148,15 @@ class RetryPoliciesFile(Spec):
 
     @model_validator(mode="after")
     def _names_are_policies(self) -> RetryPoliciesFile:
+        for protocol in self.protocols:
+            if protocol not in PROTOCOLS:
+                what = f"protocols.{protocol} is not known. {did_you_mean(protocol, PROTOCOLS)}"
+                raise Misfit(what, "protocols", protocol)
         for where in ("protocols", "sources"):
             for key, name in getattr(self, where).items():
                 if name not in self.policies:
-                    raise ValueError(f"{where}.{key}={name!r} is no policy. {did_you_mean(name, self.policies)}")
+                    what = f"{where}.{key}={name!r} is no policy. {did_you_mean(name, self.policies)}"
+                    raise Misfit(what, where, key)
         return self
 
     def references(self) -> Iterator[Reference]:

@@ -10,11 +10,12 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, field_serializer, model_validator
 
 from base_ops.core.errors import did_you_mean
-from base_ops.core.spec import Spec
+from base_ops.core.spec import Misfit, Spec
 from base_ops.data_ingestion.options.agreements import Reference
 from base_ops.data_ingestion.options.schedules import (
     DependencySchedule,
     MaintenanceSpec,
+    NamedSchedule,
     Names,
     TimeSchedule,
     When,
@@ -28,8 +29,13 @@ CACHE = "cache"
 PRIORITIES = {"critical": 1, "high": 2, "medium": 3, "low": 4}
 
 
+def airflow_pool(name: str) -> str:
+    """What a pool of schedules.yaml is called in Airflow."""
+    return f"base_{name}"
+
+
 class PoolSpec(Spec):
-    """An Airflow pool and how its runs are treated."""
+    """An Airflow pool, base_<name>, and how the runs of its schedules are treated."""
 
     slots: int = Field(ge=1)
     """Tasks at once."""
@@ -40,22 +46,22 @@ class PoolSpec(Spec):
 
 
 class LimitsSpec(Spec):
-    """Bounds of the whole platform."""
+    """Bounds of the whole platform. The pools keep `concurrent`; by the others plan_runs says what should wait."""
 
     concurrent: int = Field(100, ge=1)
     """Runs at once; the pools together have no more slots."""
     queue: int = Field(1000, ge=1)
-    """Runs that may wait; beyond that those of the lowest priority are deferred, none is refused."""
+    """Runs that may wait; beyond that those of the lowest priority are to be deferred, none is refused."""
     max_cpu_share: float = Field(0.8, gt=0, le=1)
-    """Above this share of the CPUs new runs are held."""
+    """Above this share of the CPUs new runs are to be held."""
     max_memory_share: float = Field(0.85, gt=0, le=1)
-    """Above this share of the memory new runs are held."""
+    """Above this share of the memory new runs are to be held."""
     max_io_bytes_per_s: int = Field(10**9, ge=1)
-    """Above this much input and output new runs are held, bytes per second."""
+    """Above this much input and output new runs are to be held, bytes per second."""
 
 
 class BackfillPolicy(Spec):
-    """How the past is made up for."""
+    """How the past is made up for: the chunks that plan_backfill makes."""
 
     max_days: int = Field(30, ge=1)
     """A longer backfill is refused, days."""
@@ -97,19 +103,26 @@ class FallbackSpec(Spec):
     """How good it is; below the policy's limit its data is marked degraded."""
 
 
+def _written_out(value: Any) -> Any:
+    found = parse_when(value)
+    if isinstance(found, NamedSchedule):
+        raise ValueError("use: is for pipelines; here a schedule is written out")
+    return found
+
+
 class ScheduleEntry(Spec):
     """One schedule by name."""
 
     title: str = ""
     """One line for people."""
-    when: Annotated[When | None, BeforeValidator(parse_when)] = None
+    when: Annotated[When | None, BeforeValidator(_written_out)] = None
     """A schedule; left out: by hand only."""
     sources: Names = ()
-    """Ids of the sources it fetches."""
+    """Ids of the sources it fetches: must be declared."""
     priority: Literal["critical", "high", "medium", "low"] = "medium"
-    """Who goes first."""
+    """Who goes first in a pool."""
     pool: str = "normal"
-    """Name of a pool below."""
+    """Name of a pool above, for the tasks of a pipeline that uses this schedule."""
     timeout_s: float | None = Field(None, gt=0)
     """A run that takes longer is ended, seconds; default the pool's."""
     enabled: bool = True
@@ -142,23 +155,28 @@ class SchedulesFile(Spec):
     def _references_lead_somewhere(self) -> SchedulesFile:
         slots = sum(pool.slots for pool in self.pools.values())
         if slots > self.limits.concurrent:
-            raise ValueError(f"pools have {slots} slots together, and limits.concurrent is {self.limits.concurrent}")
+            what = f"pools have {slots} slots together, and limits.concurrent is {self.limits.concurrent}"
+            raise Misfit(what, "pools")
         for name, entry in self.schedules.items():
-            if entry.pool not in self.pools:
-                raise ValueError(
-                    f"schedules.{name}.pool={entry.pool!r} is no pool. {did_you_mean(entry.pool, self.pools)}"
-                )
+            self._check_pool(entry.pool, "schedules", name, "pool")
             if isinstance(entry.when, TimeSchedule):
-                resolved(entry.when, self.maintenance, f"schedules.{name}.when")
-        if self.backfill.pool not in self.pools and self.pools:
-            raise ValueError(
-                f"backfill.pool={self.backfill.pool!r} is no pool. {did_you_mean(self.backfill.pool, self.pools)}"
-            )
+                resolved(entry.when, self.maintenance, "schedules", name, "when")
+        if self.pools:
+            self._check_pool(self.backfill.pool, "backfill", "pool")
         check_dependencies(
             {n: e.when.after for n, e in self.schedules.items() if isinstance(e.when, DependencySchedule)},
             self.schedules,
+            lambda name: ("schedules", name, "when", "after"),
         )
+        for source, options in self.fallbacks.items():
+            for place, option in enumerate(options):
+                if option.source == source:
+                    raise Misfit(f"{source} cannot stand in for itself", "fallbacks", source, place, "source")
         return self
+
+    def _check_pool(self, pool: str, *loc: str) -> None:
+        if pool not in self.pools:
+            raise Misfit(f"{'.'.join(loc)}={pool!r} is no pool. {did_you_mean(pool, self.pools)}", *loc)
 
     def references(self) -> Iterator[Reference]:
         """The sources that are named, each with its key."""
@@ -174,7 +192,7 @@ class SchedulesFile(Spec):
     def when(self, name: str) -> When | None:
         """The schedule of a name, its maintenance windows written out."""
         found = self.schedules[name].when
-        return resolved(found, self.maintenance, name) if isinstance(found, TimeSchedule) else found
+        return resolved(found, self.maintenance, "schedules", name) if isinstance(found, TimeSchedule) else found
 
 
 def schedules_path(config_dir: Path) -> Path:

@@ -16,7 +16,7 @@ these is reported.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo
@@ -24,7 +24,7 @@ from zoneinfo import ZoneInfo
 from pydantic import AfterValidator, BeforeValidator, Field, field_validator, model_validator
 
 from base_ops.core.errors import did_you_mean
-from base_ops.core.spec import Spec
+from base_ops.core.spec import Misfit, Spec
 
 _PART = re.compile(r"(\d+)([smhd])")
 _UNITS = {"d": 86_400, "h": 3_600, "m": 60, "s": 1}
@@ -245,36 +245,46 @@ def parse_when(value: Any) -> Any:
     raise ValueError(f"no schedule has these keys. {hint}")
 
 
-def resolved(when: Any, windows: Mapping[str, MaintenanceSpec], where: str) -> Any:
-    """A schedule with its maintenance windows instead of their names.
+def resolved(when: Any, windows: Mapping[str, MaintenanceSpec], *where: str) -> Any:
+    """A schedule, which stands at `where`, with its maintenance windows instead of their names.
 
     Raises:
         ValueError: a name that no window has.
     """
+    loc = (*where, "maintenance")
     for window in when.maintenance:
         if isinstance(window, str) and window not in windows:
-            raise ValueError(f"{where}.maintenance={window!r} is no window. {did_you_mean(window, windows)}")
+            raise Misfit(f"{'.'.join(loc)}={window!r} is no window. {did_you_mean(window, windows)}", *loc)
     found = tuple(windows[w] if isinstance(w, str) else w for w in when.maintenance)
     return when.model_copy(update={"maintenance": found}) if found else when
 
 
-def check_dependencies(after: Mapping[str, tuple[str, ...]], known: Mapping[str, Any]) -> None:
+def check_dependencies(
+    after: Mapping[str, tuple[str, ...]],
+    known: Mapping[str, Any],
+    loc: Callable[[str], tuple[str, ...]] = lambda name: (name,),
+) -> None:
     """Refuse schedules that wait for each other, for nobody, or in too long a row.
 
+    Args:
+        loc: where a schedule's `after` stands.
+
     Raises:
-        ValueError: naming the row.
+        Misfit: naming the row.
     """
     depth: dict[str, int] = {}
 
     def walk(name: str, row: tuple[str, ...]) -> int:
         if name in row:
-            raise ValueError(f"{' → '.join((*row[row.index(name) :], name))}: these wait for each other")
+            raise Misfit(f"{' → '.join((*row[row.index(name) :], name))}: these wait for each other", *loc(row[-1]))
         if name not in known:
-            raise ValueError(f"{row[-1]!r} comes after {name!r}, which is not there. {did_you_mean(name, known)}")
+            what = f"{row[-1]!r} comes after {name!r}, which is not there. {did_you_mean(name, known)}"
+            raise Misfit(what, *loc(row[-1]))
         if name not in depth:
             depth[name] = max((walk(other, (*row, name)) + 1 for other in after.get(name, ())), default=0)
         if depth[name] > MAX_DEPTH:
-            raise ValueError(f"{name!r} waits at the end of {depth[name]} others in a row; at most {MAX_DEPTH}")
+            what = f"{name!r} waits at the end of {depth[name]} others in a row; at most {MAX_DEPTH}"
+            raise Misfit(what, *loc(name))
         return depth[name]
 
     for name in after:

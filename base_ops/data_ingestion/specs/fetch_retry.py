@@ -25,7 +25,7 @@ class FailureSpec(Spec):
     attempt: int = Field(1, ge=1)
     """Which try it was."""
     failures: int | None = Field(None, ge=1)
-    """In a row, over all runs; default: attempt."""
+    """Fetches given up in a row, this one included; default: the source's waiting dead letters and this one."""
     retry_after_s: float | None = Field(None, ge=0)
     """What the peer asked for, seconds."""
     bytes_done: int = Field(0, ge=0)

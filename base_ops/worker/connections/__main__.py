@@ -8,11 +8,10 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from pydantic import TypeAdapter
-
 from base_ops.core.config import fill_template
 from base_ops.core.errors import BaseOpsError, ConfigError, did_you_mean
 from base_ops.core.settings import load_settings
+from base_ops.core.spec import check
 from base_ops.data_ingestion.options.connections import AnyTemplate, ConnectorChecks, LdapTemplate
 from base_ops.data_ingestion.options.fitting import FITTING, database_of, family_of
 from base_ops.data_ingestion.options.sources.source import SourceSpec
@@ -48,22 +47,18 @@ def try_connection(told: dict[str, Any]) -> tuple[bool, str]:
     """(whether it stands, what was seen), never a secret."""
     name, settings = str(told.get("name") or "connection"), load_settings()
     parts = {key: value for key, value in told.items() if key != "name"}
-    try:
-        secrets = Secrets(settings.connections, {name: parts})
-    except (ValueError, AttributeError):
-        return False, "extra is no JSON object"
+    secrets = Secrets(settings.connections, {name: parts})
     try:
         return _tried(secrets.connection(name), settings.env, secrets)
-    except (BaseOpsError, ValueError) as error:
-        text = error.text() if isinstance(error, BaseOpsError) else f"authentication in extra is not right: {error}"
-        return False, secrets.mask(_without_names(text, name))
+    except BaseOpsError as error:
+        return False, secrets.mask(_without_names(error.text(), name))
 
 
 def _tried(found: ConnectionInfo, env: str, secrets: Secrets) -> tuple[bool, str]:
     block = found.extra.get("authentication")
     template: Any = None
     if isinstance(block, dict):
-        template = TypeAdapter(AnyTemplate).validate_python(fill_template(block))
+        template = check(AnyTemplate, fill_template(block), f"connection {found.name}", noun="extra.authentication")
     told = str(found.extra.get("connector") or "")
     if isinstance(template, LdapTemplate) and not told:  # the directory itself
         bind(Credentials("test", found, template, env), found.host, found.port)
@@ -73,7 +68,8 @@ def _tried(found: ConnectionInfo, env: str, secrets: Secrets) -> tuple[bool, str
         source["authentication"] = template
     with tempfile.TemporaryDirectory() as scratch:
         keyring = Keyring(remember=secrets.remember)
-        site = Site(SourceSpec.model_validate(source), Path(scratch), found, env=env, keyring=keyring)
+        made = check(SourceSpec, source, f"connection {found.name}", noun="source")
+        site = Site(made, Path(scratch), found, env=env, keyring=keyring)
         standing = Inspector(site, ConnectorChecks(tries=1, list=False)).look()
     if standing.error is not None:
         raise standing.error
@@ -83,7 +79,10 @@ def _tried(found: ConnectionInfo, env: str, secrets: Secrets) -> tuple[bool, str
 def _without_names(text: str, name: str) -> str:
     """Airflow gives a connection under test a name by chance, and the source is none of the user's."""
     return (
-        text.replace("source test, ", "").replace("source test: ", "").replace(f"connection {name}", "this connection")
+        text.replace("source test, ", "")
+        .replace("source test: ", "")
+        .replace(f"connection {name}", "this connection")
+        .replace(f"The connection {name!r}", "This connection")
     )
 
 

@@ -33,7 +33,7 @@ from base_ops.worker.connections.credentials import Credentials, credentials_of
 from base_ops.worker.connections.http import token_of
 from base_ops.worker.connections.jwts import KeySet, verify
 from base_ops.worker.connections.ldap import bind
-from base_ops.worker.connections.rotation import rotation_finding
+from base_ops.worker.connections.rotation import rotate_by, rotation_finding
 from base_ops.worker.connections.tls import certificate_facts, expiry_finding, tls_context
 from base_ops.worker.connections.tokens import Token
 from base_ops.worker.connectors import open_connector, protocol_of
@@ -305,7 +305,10 @@ class Inspector:
             return
         try:
             credentials: Credentials = credentials_of(self.site)
-            notices = [rotation_finding(credentials, self.site.clock.now())]
+            due = rotate_by(credentials)
+            if due is not None:
+                self.standing.facts["rotate_by"] = due.isoformat()
+            notices = [rotation_finding(credentials, due, self.site.clock.now())]
             if pem := credentials.find("certificate"):
                 own = certificate_facts(pem, "our client")
                 if own is not None:

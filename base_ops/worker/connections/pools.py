@@ -7,7 +7,9 @@ the last step, the transport, sends them elsewhere, so that redirects, caches an
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import httpx
@@ -70,16 +72,38 @@ class BalancedTransport(httpx.BaseTransport):
         for endpoint in self._balancer.order():
             self._balancer.count(endpoint, 1)
             try:
-                return self._inner.handle_request(_sent_to(request, endpoint.url))
+                response = self._inner.handle_request(_sent_to(request, endpoint.url))
             except (httpx.ConnectError, httpx.ConnectTimeout) as error:  # nothing was sent: another may be asked
-                fault = error
-            finally:
                 self._balancer.count(endpoint, -1)
+                fault = error
+            except BaseException:
+                self._balancer.count(endpoint, -1)
+                raise
+            else:
+                response.stream = _Counted(response.stream, partial(self._balancer.count, endpoint, -1))
+                return response
         assert fault is not None
         raise fault
 
     def close(self) -> None:
         self._inner.close()
+
+
+class _Counted(httpx.SyncByteStream):
+    """A body; the request is under way until it has been read or given up."""
+
+    def __init__(self, body: Any, ended: Callable[[], None]) -> None:
+        self._body, self._ended = body, ended
+
+    def __iter__(self) -> Iterator[bytes]:
+        yield from self._body
+
+    def close(self) -> None:
+        try:
+            self._body.close()
+        finally:
+            self._ended()
+            self._ended = lambda: None  # closed twice, ended once
 
 
 def limits(profile: ConnectionProfile) -> httpx.Limits:

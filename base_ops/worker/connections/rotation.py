@@ -8,8 +8,8 @@ from base_ops.core.protocol import Finding
 from base_ops.worker.connections.credentials import Credentials
 
 
-def rotation_finding(credentials: Credentials, now: datetime) -> Finding | None:
-    """Says that a credential is to be replaced soon (warning) or is overdue (error).
+def rotate_by(credentials: Credentials) -> datetime | None:
+    """When it is due; None where the connection does not say when it was replaced last.
 
     Raises:
         ConfigError: `rotated_at` is no date.
@@ -22,8 +22,13 @@ def rotation_finding(credentials: Credentials, now: datetime) -> Finding | None:
     except ValueError:
         what = "rotated_at of the connection is no date"
         raise credentials.fault(what, "bad_rotation", expected="ISO 8601, e.g. 2026-11-20") from None
-    rotated = rotated if rotated.tzinfo else rotated.replace(tzinfo=UTC)
-    due = rotated + timedelta(days=days)
+    return (rotated if rotated.tzinfo else rotated.replace(tzinfo=UTC)) + timedelta(days=days)
+
+
+def rotation_finding(credentials: Credentials, due: datetime | None, now: datetime) -> Finding | None:
+    """Says that a credential is to be replaced soon (warning) or is overdue (error)."""
+    if due is None:
+        return None
     left = (due - now).total_seconds() / 86_400
     if left > credentials.template.rotation_notice_days:
         return None

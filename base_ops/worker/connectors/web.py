@@ -352,8 +352,6 @@ def _endpoint(site: Site) -> str:
     http = site.web
     base = site.connection.base_url if site.connection else ""
     parts = urlsplit(http.path)
-    if parts.query or parts.fragment or parts.username or parts.password:
-        raise _bad_path(site, "a path or URL without credentials, query (see http.params) and fragment")
     if not parts.scheme:
         if not base or not urlsplit(base).hostname:
             raise _bad_path(site, "a connection with a host, or a full URL")

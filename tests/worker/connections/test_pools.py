@@ -6,6 +6,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from fakes.collecting import Reply, StillClock, serving
 from fakes.databases import free_port
@@ -13,6 +14,7 @@ from fakes.databases import free_port
 from base_ops.core.config import fill_template
 from base_ops.core.errors import ConfigError
 from base_ops.data_ingestion.options.sources.source import SourceSpec
+from base_ops.worker.connections.pools import BalancedTransport, Balancer, Endpoint
 from base_ops.worker.connectors import open_connector
 from base_ops.worker.connectors.base import Site
 from base_ops.worker.lake.landing import History
@@ -56,6 +58,19 @@ def test_one_that_is_gone_is_passed_over(balancing: str, tmp_path: Path) -> None
     with serving(lambda _: Reply(body=b"[]")) as server:
         fetch(tmp_path, [f"http://127.0.0.1:{free_port()}", f"http://127.0.0.1:{server.port}"], balancing)
         assert len(server.asked) == 12
+
+
+def test_a_request_is_under_way_until_its_body_was_read() -> None:
+    with ExitStack() as stack:
+        servers = [stack.enter_context(serving(lambda _: Reply(body=b"[]"))) for _ in range(2)]
+        ends = [Endpoint(httpx.URL(f"http://127.0.0.1:{server.port}")) for server in servers]
+        transport = BalancedTransport(httpx.HTTPTransport(), Balancer(ends, "least_connections"))
+        client = stack.enter_context(httpx.Client(transport=transport))
+        with client.stream("GET", "http://peer/1"), client.stream("GET", "http://peer/2"):
+            assert [end.active for end in ends] == [1, 1]
+            assert [len(server.asked) for server in servers] == [1, 1]
+        client.get("http://peer/3")
+        assert [end.active for end in ends] == [0, 0]
 
 
 @pytest.mark.parametrize("endpoint", ["https://other.example", "nowhere", {"url": "http://h", "weight": 0}])

@@ -26,7 +26,7 @@ import pytest
 from deltalake import DeltaTable, QueryBuilder
 
 from base_ops.core.errors import BadInput, ConfigError
-from base_ops.data_ingestion.specs import WriteSpec
+from base_ops.data_ingestion.options.writing import WriteSpec
 from base_ops.worker.engine.sinks import delta, write_batches
 from base_ops.worker.lake.store import Store
 

@@ -66,10 +66,10 @@ class Decision:
 def options(failure: FailureSpec, policy: RetryPolicySpec, around: Surroundings) -> list[Decision]:
     """All that the rules allow, best first; never empty. The first is what the rules alone would do."""
     found = classify(failure)
-    failures = failure.failures or failure.attempt
+    failures = failure.failures or 1
     base = [f"{found.told_by}: {found.kind}"]
     if failures >= policy.human.after_failures and not _endless(failure, policy):
-        why = f"{failures} failures in a row, a person is asked after {policy.human.after_failures}"
+        why = f"{failures} fetches in a row failed, a person is asked after {policy.human.after_failures}"
         return [Decision("human", found.kind, [*base, why])]
     allowed = [
         *_refresh(failure, policy, found, base),

@@ -36,7 +36,7 @@ _EVENTS = {
 def run(spec: SelectOptimalRetryStrategySpec, ctx: Context, clock: Clock) -> JobOutput:
     """Raises: ConfigError where no failure is given and none is found."""
     began = time.perf_counter()
-    failure = spec.failure or _found(spec, ctx)
+    failure = _counted(spec.failure or _found(spec, ctx), spec, ctx)
     now = clock.now()
     around = _around(spec, ctx, now)
     policy = spec.policy or RetryPolicySpec()
@@ -74,6 +74,19 @@ def _found(spec: SelectOptimalRetryStrategySpec, ctx: Context) -> FailureSpec:
     return failure_of(max(red, key=lambda r: r.started_at), spec.source)
 
 
+def _counted(failure: FailureSpec, spec: SelectOptimalRetryStrategySpec, ctx: Context) -> FailureSpec:
+    """With how many fetches of the source were given up in a row: those whose letters still wait, and this one."""
+    if failure.failures is not None:
+        return failure
+    this = letter_id(spec.source, failure.code, _run_of(ctx), spec.request)
+    others = [held for held in Queue(ctx.lake.store).waiting(spec.source) if held.letter.id != this]
+    return failure.model_copy(update={"failures": len(others) + 1})
+
+
+def _run_of(ctx: Context) -> str:
+    return f"{ctx.identity.dag_id}/{ctx.identity.run_id}/{ctx.identity.task_id}"
+
+
 def _is_of(result: Result, source: str) -> bool:
     peers = {report.peer for report in result.breakers}
     return f"source:{source}" in peers or result.identity.item == source
@@ -98,15 +111,14 @@ def _give_up(
     policy: RetryPolicySpec,
 ) -> None:
     """Into the queue; at its limits people are told, and nothing is thrown away."""
-    who = ctx.identity
-    run = f"{who.dag_id}/{who.run_id}/{who.task_id}"
+    run = _run_of(ctx)
     queue, human, limits = Queue(ctx.lake.store), policy.human, policy.dead_letters
     letter = Letter(
         id=letter_id(spec.source, failure.code, run, spec.request),
         source=spec.source,
         code=failure.code,
         failure_class=decision.failure_class,
-        failures=failure.failures or failure.attempt,
+        failures=failure.failures or 1,
         reasons=decision.reasons,
         request=spec.request,
         run=run,

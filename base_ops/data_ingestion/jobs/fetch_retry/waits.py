@@ -11,7 +11,8 @@ from base_ops.data_ingestion.options.retries import BackoffSpec
 def wait_s(backoff: BackoffSpec, attempt: int, *, previous_s: float | None = None, seed: str = "") -> float:
     """Seconds to wait after try number `attempt` (from 1) failed.
 
-    adaptive: the wait before times `grow` (the caller shrinks it with `eased` after a success).
+    adaptive: the wait before times `grow` (the caller shrinks it with `eased` after a success); where it is not known,
+    as if all tries before had waited so.
     """
     n = min(attempt - 1, 64)
     match backoff.kind:
@@ -22,8 +23,8 @@ def wait_s(backoff: BackoffSpec, attempt: int, *, previous_s: float | None = Non
         case "fibonacci":
             exact = backoff.base_s * _fibonacci(n + 1)
         case "adaptive":
-            exact = max(backoff.min_s, backoff.base_s) if previous_s is None else previous_s * backoff.grow
-            exact = max(backoff.min_s, exact)
+            first = max(backoff.min_s, backoff.base_s)
+            exact = first * backoff.grow**n if previous_s is None else max(backoff.min_s, previous_s * backoff.grow)
         case _:
             exact = backoff.base_s
     spread = random.Random(fingerprint(seed, attempt)).uniform(1 - backoff.jitter, 1 + backoff.jitter)  # noqa: S311

@@ -12,7 +12,13 @@ from base_ops.calendars.recurrence import last_vouched, moments_between
 from base_ops.core.errors import ConfigError
 from base_ops.core.protocol import Finding, StepResult
 from base_ops.data_ingestion.jobs.scheduler.now import moment
-from base_ops.data_ingestion.options.schedule_policies import CACHE, PRIORITIES, LimitsSpec, SchedulesFile
+from base_ops.data_ingestion.options.schedule_policies import (
+    CACHE,
+    PRIORITIES,
+    LimitsSpec,
+    SchedulesFile,
+    airflow_pool,
+)
 from base_ops.data_ingestion.options.schedules import TimeSchedule
 from base_ops.data_ingestion.specs.scheduler import PlanRunsSpec, instant
 from base_ops.worker.context import Context, JobOutput
@@ -78,7 +84,7 @@ def runs_ahead(
 def pools(schedules: SchedulesFile) -> dict[str, JsonValue]:
     """The pools in the form of `airflow pools import`; together they stay below the platform's limit."""
     return {
-        name: {
+        airflow_pool(name): {
             "slots": pool.slots,
             "description": f"{pool.timeout_s:g} s, {pool.tries} tries",
             "include_deferred": True,

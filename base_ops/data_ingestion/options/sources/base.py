@@ -2,9 +2,52 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
+from urllib.parse import urlsplit
 
-from base_ops.core.spec import Spec
+from pydantic import AfterValidator
+
+from base_ops.core.errors import ConfigError
+from base_ops.core.ids import check_name
+from base_ops.core.spec import Spec, is_secret, is_template
+
+
+def _without_secrets(address: str) -> str:
+    if is_template(address):
+        return address
+    try:
+        found = urlsplit(address).password
+    except ValueError:  # it is no URL, for others to tell
+        return address
+    if found is not None:
+        raise ValueError("credentials have no place in an address: put them into the connection, in Airflow")
+    return address
+
+
+def _no_secrets(params: dict[str, str]) -> dict[str, str]:
+    if wrong := sorted(name for name in params if is_secret(name)):
+        raise ValueError(
+            f"{wrong[0]} is no place for a secret: put it into the connection, in Airflow, and name it by "
+            f"authentication: {{template: api_key_query, name: {wrong[0]}}}"
+        )
+    return params
+
+
+def _name(text: str) -> str:
+    if not is_template(text):
+        try:
+            check_name(text, "connection")
+        except ConfigError as error:
+            raise ValueError(f"a connection's name is expected, of {error.expected}") from None
+    return text
+
+
+ConnectionName = Annotated[str, AfterValidator(_name)]
+"""Name of a connection, never the connection itself."""
+Address = Annotated[str, AfterValidator(_without_secrets)]
+"""A path or URL, in which no password may stand."""
+Params = Annotated[dict[str, str], AfterValidator(_no_secrets)]
+"""Query parameters, none of which may be a credential."""
 
 
 class ProtocolSpec(Spec):

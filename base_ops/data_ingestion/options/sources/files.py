@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from base_ops.data_ingestion.options.sources.base import ProtocolSpec
+from base_ops.data_ingestion.options.sources.base import Address, ProtocolSpec
 
 
 class FilesSpec(ProtocolSpec):
     """Files under a folder, here or on a server, or a prefix of an object store."""
 
-    path: str
+    path: Address
     """Local path, s3://bucket/…, gs://bucket/…, abfs://container/…, sftp:///…, ftp:///…, ftps:///… or hdfs:///… with
     `*`, `**` and captures such as {symbol} or {date}; `…/`: all below. Servers' hosts come from the connection."""
     stable_s: float = Field(0.0, ge=0)

@@ -13,7 +13,7 @@ from base_ops.data_ingestion.options.agreements import AgreementSpec
 from base_ops.data_ingestion.options.connections import AnyTemplate, ConnectionOptions
 from base_ops.data_ingestion.options.fitting import connector_of_path, misfit
 from base_ops.data_ingestion.options.reading import ReadSpec
-from base_ops.data_ingestion.options.sources.base import ProtocolSpec
+from base_ops.data_ingestion.options.sources.base import ConnectionName, ProtocolSpec
 from base_ops.data_ingestion.options.sources.databases import CassandraSpec, InfluxSpec, MongoSpec, RedisSpec, SqlSpec
 from base_ops.data_ingestion.options.sources.files import FilesSpec
 from base_ops.data_ingestion.options.sources.streams import (
@@ -60,7 +60,7 @@ class SourceSpec(Spec):
     """One line for people."""
     agreement: AgreementSpec = Field(default_factory=AgreementSpec)
     """What was agreed on: priority, service levels, schedule, retention, purpose."""
-    connection: str | None = None
+    connection: ConnectionName | None = None
     """Name of the Airflow connection with host and credentials."""
     authentication: AnyTemplate | None = None
     """How the connection's credentials are used: `{template: oauth2_client_credentials, token_url: …}` takes a template

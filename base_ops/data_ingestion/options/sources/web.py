@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
+from urllib.parse import urlsplit
 
-from pydantic import Field, JsonValue, model_validator
+from pydantic import AfterValidator, Field, JsonValue, model_validator
 
-from base_ops.core.spec import Spec
-from base_ops.data_ingestion.options.sources.base import ProtocolSpec
+from base_ops.core.spec import Spec, is_template
+from base_ops.data_ingestion.options.sources.base import Params, ProtocolSpec
 from base_ops.data_ingestion.options.sources.streams import StreamSpec
 
 
@@ -23,12 +24,22 @@ class RateSpec(Spec):
     `per_s` seconds see at most `requests`."""
 
 
+def _without_query(address: str) -> str:
+    parts = urlsplit("" if is_template(address) else address)
+    if parts.query or parts.fragment or parts.username or parts.password:
+        raise ValueError("expected is a path or URL without credentials, query (see params) and fragment")
+    return address
+
+
+Endpoint = Annotated[str, AfterValidator(_without_query)]
+
+
 class WebSpec(ProtocolSpec):
     """What all sources over HTTP have in common; host and credentials come from the connection."""
 
-    path: str
+    path: Endpoint
     """Path below the connection's host, e.g. /v1/quotes; or a full URL without credentials and query."""
-    params: dict[str, str] = Field(default_factory=dict)
+    params: Params = Field(default_factory=dict)
     """Query parameters."""
     auth: Literal["none", "bearer", "basic", "api_key"] = "none"
     """How the connection's password is sent; bearer is the Authorization header."""
@@ -102,7 +113,7 @@ class HttpSpec(WebSpec):
 class GraphqlSpec(WebSpec):
     """A GraphQL query; a connection (Relay's cursor connections) in it is read page by page."""
 
-    path: str = "/graphql"
+    path: Endpoint = "/graphql"
     query: str
     """The query, e.g. query($after: String) { trades(first: 100, after: $after) { nodes { id } pageInfo { hasNextPage
     endCursor } } }."""
