@@ -121,6 +121,7 @@ class Web:
         connect_s = self.timeout_s if own_timeout else self.profile.connect_s
         options["timeout"] = httpx.Timeout(self.timeout_s, connect=connect_s)
         options.setdefault("verify", _trusted(os.environ.get("SSL_CERT_FILE"), os.environ.get("SSL_CERT_DIR")))
+        self.tls: ssl.SSLContext = options["verify"]
         self.client = httpx.Client(**options, follow_redirects=False, headers=_headers(site))
 
     def __enter__(self) -> Web:

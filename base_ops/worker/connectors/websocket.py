@@ -103,15 +103,18 @@ class WebsocketSource:
         first = web.signed()
         assert first is not None
         try:
-            return self._opened(*first)
+            return self._opened(web, *first)
         except self.errors_of.InvalidStatus as error:
             again = web.signed(refused=True) if error.response.status_code == 401 else None
             if again is None:
                 raise
-            return self._opened(*again)
+            return self._opened(web, *again)
 
-    def _opened(self, url: str, headers: dict[str, str]) -> Any:
+    def _opened(self, web: Web, url: str, headers: dict[str, str]) -> Any:
         url = "ws" + url.removeprefix("http")
+        tls = None
+        if url.startswith("wss:"):
+            tls = web.tls if self.site.source.authentication is not None else tls_context(self.site)
         return self.client.connect(
             url,
             additional_headers=headers,
@@ -120,7 +123,7 @@ class WebsocketSource:
             ping_timeout=self.spec.ping_s,
             close_timeout=5,
             max_size=self.spec.max_message_bytes,
-            ssl=tls_context(self.site) if url.startswith("wss:") else None,
+            ssl=tls,
         )
 
     @contextmanager
