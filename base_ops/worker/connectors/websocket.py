@@ -43,7 +43,7 @@ class WebsocketSource:
 
     def fetch(self, history: History, keep: Keep) -> Report:
         self.last = history.cursor.get("sequence") if isinstance(history.cursor, dict) else None  # type: ignore[assignment]
-        taking = Taking(self.site, self.spec, history, keep, Envelope(self.spec.value))
+        taking = Taking(self.site, self.spec, history, keep, Envelope(self.spec.value, extra="websocket"))
         with Web(self.site, taking.report) as web:
             retry(
                 lambda: self._listen(web, taking),
