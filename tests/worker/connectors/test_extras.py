@@ -12,6 +12,7 @@ from fakes.collecting import StillClock, context
 
 from base_ops.core.errors import ConfigError
 from base_ops.data_ingestion.specs import SourceSpec
+from base_ops.worker import connectors
 from base_ops.worker.connectors import known_protocols, open_connector
 from base_ops.worker.connectors.base import Site
 from base_ops.worker.lake.landing import History
@@ -68,3 +69,19 @@ def test_a_missing_library_names_its_extra(
 
 def test_no_connector_is_left_out() -> None:
     assert {*SOURCES, *NEED_NO_MORE} == {*known_protocols(), "postgresql", "mysql", "oracle", "sqlserver"}
+
+
+def test_the_page_of_sources_lists_every_connector_with_its_extra() -> None:
+    """As docs/sources.md has it."""
+    page = (Path(__file__).parents[3] / "docs" / "sources.md").read_text()
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in page.splitlines() if line[:2] == "| "][1:]
+    told = {name: extra for name, _, extra, _ in rows}
+    databases = {"postgresql", "mysql", "oracle", "sqlserver", "sqlite"}
+    assert told.keys() == {*known_protocols(), *databases} - {"sql"}
+    assert told == {name: SOURCES[name][0] if name in SOURCES else "worker" for name in told}
+    simulated = {name for name, *_, against in rows if "simulated" in against}
+    modules = Path(connectors.__file__).parent
+    for name in told:
+        folder = modules / "databases" if name in databases else modules
+        said = (folder / f"{name}.py").read_text().split('"""')[1].replace("\n", " ")
+        assert ("a simulated" in said and "moto" not in said) == (name in simulated), name
