@@ -40,6 +40,7 @@ class WebsocketSource:
         self.where = f"source {site.source.id}, WebSocket {urlsplit(self.spec.path).path}"
         self.last: int | None = None
         self.gaps = self.dropped = 0
+        self.greatest = 0
 
     def fetch(self, history: History, keep: Keep) -> Report:
         self.last = history.cursor.get("sequence") if isinstance(history.cursor, dict) else None  # type: ignore[assignment]
@@ -58,7 +59,13 @@ class WebsocketSource:
         if self.gaps:
             message = f"{self.gaps} messages are missing by their numbers ({self.spec.sequence})"
             report.findings.append(Finding(code="messages_missing", severity="warning", message=message))
-        if self.dropped:
+        if self.dropped and self.greatest < (self.last or 0):
+            message = (
+                f"{self.dropped} messages were dropped, whose numbers ({self.spec.sequence}) end before {self.last}, the "
+                "last one taken: does the server count anew? Then give the source a new id, or leave sequence out"
+            )
+            report.findings.append(Finding(code="sequence_restarted", severity="error", message=message))
+        elif self.dropped:
             message = f"{self.dropped} messages had come before and were dropped"
             report.findings.append(Finding(code="duplicate_messages", message=message))
         report.cursor_after = {"sequence": self.last} if self.last is not None else None
@@ -81,6 +88,7 @@ class WebsocketSource:
     def _take(self, taking: Taking, body: str | bytes) -> None:
         raw = body.encode() if isinstance(body, str) else body
         if self.spec.sequence is not None and (number := self._number(raw)) is not None:
+            self.greatest = max(self.greatest, number)
             if self.last is not None and number <= self.last:
                 self.dropped += 1
                 return
