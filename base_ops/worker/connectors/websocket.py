@@ -61,8 +61,8 @@ class WebsocketSource:
             report.findings.append(Finding(code="messages_missing", severity="warning", message=message))
         if self.dropped and self.greatest < (self.last or 0):
             message = (
-                f"{self.dropped} messages were dropped, whose numbers ({self.spec.sequence}) end before {self.last}, the "
-                "last one taken: does the server count anew? Then give the source a new id, or leave sequence out"
+                f"{self.dropped} messages were dropped, whose numbers ({self.spec.sequence}) end before {self.last}, "
+                "the last one taken: does the server count anew? Then give the source a new id, or leave sequence out"
             )
             report.findings.append(Finding(code="sequence_restarted", severity="error", message=message))
         elif self.dropped:
