@@ -130,7 +130,7 @@ def _fits(document: dict[str, Any], field: str, condition: dict[str, Any]) -> bo
                 return False
         else:
             tests = {"$gt": lambda a, b: a > b, "$gte": lambda a, b: a >= b, "$lt": lambda a, b: a < b, "$lte": lambda a, b: a <= b}  # fmt: skip
-            if not there or not tests[operator](_order(value), _order(operand)):
+            if not there or value != value or not tests[operator](_order(value), _order(operand)):
                 return False
     return True
 

@@ -31,7 +31,7 @@ from base_ops.worker.connections.credentials import Credentials
 from base_ops.worker.connections.jwts import own_token
 from base_ops.worker.connections.oauth import token_source
 from base_ops.worker.connections.pools import BalancedTransport, balancer_of, limits
-from base_ops.worker.connections.tls import tls_context
+from base_ops.worker.connections.tls import shared_tls_context
 from base_ops.worker.connections.tokens import TokenSource
 
 _SENDABLE = re.compile(r"[!-~](?:[ -~]*[!-~])?")
@@ -138,7 +138,7 @@ def client_options(
 ) -> dict[str, Any]:
     """Arguments of `httpx.Client`: authentication, TLS, pool, time-outs, and the transport where there are several
     endpoints."""
-    context = tls_context(credentials, min_version=min_version, client_certificate=profile.mutual_tls)
+    context = shared_tls_context(credentials, min_version=min_version, client_certificate=profile.mutual_tls)
     options: dict[str, Any] = {
         "auth": auth_of(credentials),
         "verify": context,

@@ -6,6 +6,7 @@ asked, since a responder that does not answer would either stop every feed or be
 
 from __future__ import annotations
 
+import hashlib
 import ssl
 import tempfile
 from contextlib import suppress
@@ -19,6 +20,9 @@ from base_ops.core.protocol import Finding
 from base_ops.data_ingestion.options.connections import CertificateTemplate
 from base_ops.worker.connections.credentials import Credentials
 
+_PARTS = ("ca_certificate", "crl", "certificate", "private_key", "private_key_password")
+_SHARED: dict[str, ssl.SSLContext] = {}
+_MOST_SHARED = 32
 _VERSIONS = {"1.2": ssl.TLSVersion.TLSv1_2, "1.3": ssl.TLSVersion.TLSv1_3}
 
 
@@ -49,6 +53,24 @@ def tls_context(
     if client_certificate or policy.client_certificate or credentials.find("certificate"):
         _load_client_certificate(context, credentials)
     return context
+
+
+def shared_tls_context(
+    credentials: Credentials, *, min_version: str | None = None, client_certificate: bool = False
+) -> ssl.SSLContext:
+    """`tls_context`, made once for all with the same parts: to read the authorities takes longer than many a part of a
+    stream. Whoever gets it must not change it."""
+    parts = [credentials.find(name) for name in _PARTS]
+    unverified = credentials.connection.extra.get("verify") is False
+    told = (credentials.template, credentials.env, min_version, client_certificate, unverified, parts)
+    key = hashlib.sha256(repr(told).encode()).hexdigest()  # a private key is not to be held for longer than it must
+    found = _SHARED.pop(key, None) or tls_context(
+        credentials, min_version=min_version, client_certificate=client_certificate
+    )
+    _SHARED[key] = found
+    while len(_SHARED) > _MOST_SHARED:
+        _SHARED.pop(next(iter(_SHARED)), None)
+    return found
 
 
 def _authorities() -> str | None:

@@ -16,6 +16,7 @@ from base_ops.core.errors import BaseOpsError, ConfigError, Denied, Transient, m
 from base_ops.worker.connections.clouds import AzureToken
 from base_ops.worker.connections.credentials import credentials_of
 from base_ops.worker.connectors.base import Site
+from base_ops.worker.connectors.extras import require
 from base_ops.worker.connectors.files import Blocks, Changed, container_of, no_container
 from base_ops.worker.connectors.pattern import PathPattern
 from base_ops.worker.connectors.selection import Listed
@@ -153,11 +154,8 @@ def _credential(site: Site, found: ConnectionInfo) -> Any:
     if token := found.extra.get("sas_token"):
         return str(token).removeprefix("?")
     if found.extra.get("tenant_id") and found.password:
-        from azure.identity import ClientSecretCredential
-
-        return ClientSecretCredential(str(found.extra["tenant_id"]), found.login, found.password)
+        identity = require("azure.identity", "abfs")
+        return identity.ClientSecretCredential(str(found.extra["tenant_id"]), found.login, found.password)
     if found.password:
         return {"account_name": found.extra.get("account_name") or found.login, "account_key": found.password}
-    from azure.identity import DefaultAzureCredential
-
-    return DefaultAzureCredential()
+    return require("azure.identity", "abfs").DefaultAzureCredential()

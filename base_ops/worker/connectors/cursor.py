@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -13,6 +14,7 @@ from pydantic import JsonValue
 
 _AHEAD = timedelta(hours=1)
 _FARTHEST_ZONE = timedelta(hours=14)
+_STREAM_ID = re.compile(r"(\d+)-(\d+)")
 _KINDS = ("time", "number", "text")
 
 
@@ -64,7 +66,14 @@ class Watermark:
 
 
 def furthest(one: JsonValue, other: JsonValue) -> JsonValue:
-    """The later of two cursors; the first where they cannot be compared."""
+    """The later of two cursors; the other where the one has no order of its own. Ids of a Redis stream are two numbers:
+    9-10 is after 9-9."""
+    if other is None:
+        return one
+    ids = [_STREAM_ID.fullmatch(value) if isinstance(value, str) else None for value in (one, other)]
+    if ids[0] is not None and ids[1] is not None:
+        before, after = ((int(found[1]), int(found[2])) for found in ids if found is not None)
+        return other if after > before else one
     left, right = (rank(value) if value is not None else None for value in (one, other))
     if left is None or (right is not None and left[0] == right[0] and right[1] > left[1]):
         return other

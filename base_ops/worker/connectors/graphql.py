@@ -147,11 +147,15 @@ class GraphqlSource:
         info = dig(body, f"{self.spec.connection}.pageInfo")
         if not isinstance(info, dict):
             raise bad_page(self.where, number, f"pageInfo at {self.spec.connection}", type(info).__name__)
+        if not isinstance(more := info.get("hasNextPage"), bool):  # else a query that forgets it gets one page
+            raise bad_page(self.where, number, "hasNextPage in pageInfo, true or false", type(more).__name__)
         return info
 
     def _is_empty(self, body: Any) -> bool:
+        """Only where the page says so: under other names (aliases) there may be something."""
         found = dig(body, str(self.spec.connection))
-        return not (found.get("nodes") or found.get("edges"))
+        lists = [found[name] for name in ("nodes", "edges") if name in found]
+        return lists != [] and not any(lists)
 
     def _fetched(self, answer: Answer, whole: str, number: int) -> Fetched:
         paged = self.spec.connection is not None

@@ -22,10 +22,10 @@ from base_ops.worker.connectors.base import Fetched, Keep, Report, Site, save
 from base_ops.worker.connectors.databases import windows
 from base_ops.worker.connectors.databases.tls import checked_mode
 from base_ops.worker.connectors.extras import require
+from base_ops.worker.connectors.packing import unpacked
 from base_ops.worker.connectors.tls import tls_context
 from base_ops.worker.lake.landing import History
 
-_CHUNK = 1 << 16
 _DIALECT = {
     "annotations": ["datatype", "group", "default"],
     "header": True,
@@ -33,6 +33,7 @@ _DIALECT = {
     "dateTimeFormat": "RFC3339Nano",
 }
 _COLUMN = "_time"
+_ERROR = b"\n,error,reference"
 
 
 class InfluxSource:
@@ -83,13 +84,25 @@ class InfluxSource:
                 "POST",
                 f"{self.connection.base_url}/api/v2/query",
                 params={"org": self.connection.schema},
-                headers={"Accept": "application/csv", **self._token()},
+                headers={"Accept": "application/csv", "Accept-Encoding": "gzip", **self._token()},
                 json={"query": flux, "type": "flux", "dialect": _DIALECT},
             ) as answer,
         ):
             if answer.status_code != 200:
                 raise self._told(answer.status_code)
-            yield from answer.iter_bytes(_CHUNK)
+            yield from self._whole(unpacked(answer))
+
+    def _whole(self, chunks: Iterator[bytes]) -> Iterator[bytes]:
+        """A query that fails after its first rows says so in one more table, under status 200 (Flux specification,
+        CSV encoding, Errors)."""
+        seen = b"\n"
+        for chunk in chunks:
+            seen += chunk
+            if _ERROR in seen:
+                what = "InfluxDB's query failed after its first rows, which were not landed"
+                raise Transient(what, code="influx_failed", where=self.where, todo="see the server's log")
+            yield chunk
+            seen = seen[-len(_ERROR) :]
 
     def probe(self) -> str:
         """Ask, and leave the answer unread."""

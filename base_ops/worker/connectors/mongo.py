@@ -3,7 +3,7 @@
 Without a cursor the whole collection, in order of `_id`; with one, windows of it, as SQL sources have them (see
 `databases/windows.py`): a field of dates, numbers, or `_id` of ObjectIds, whose time has seconds. Reads are of one
 moment (read concern snapshot) where the server offers it, which a replica set does; else a finding says that they are
-not. Documents without the cursor's field, or with one of another kind, land as `#other`.
+not. Documents without the cursor's field, with one of another kind, or with NaN or infinity in it land as `#other`.
 
 Tested against a simulated peer that speaks the wire protocol: no MongoDB server could be had.
 """
@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from decimal import Decimal
+from decimal import ROUND_CEILING, Context, Decimal
 from itertools import chain, islice
 from pathlib import Path
 from typing import Any
@@ -30,6 +30,9 @@ from base_ops.worker.connectors.tls import pem_files, policy_of
 from base_ops.worker.lake.landing import History
 
 _NUMBERS = ["int", "long", "decimal", "double"]
+_FINITE = {"$type": _NUMBERS, "$gte": float("-inf"), "$lt": float("inf")}
+_DECIMAL128 = Context(prec=34, rounding=ROUND_CEILING)
+_PAST_INT64 = 1 << 63
 _DENIED = {13, 18, 8000}
 
 
@@ -116,7 +119,7 @@ class MongoSource:
         if self.site.mode == "full":
             due = list(dict.fromkeys([*windows.known(history.wholes, f"{name}#", kind), *due]))
         wholes = {f"{name}#{w.name(kind)}": {field: self._between(w, kind)} for w in due}
-        wholes[f"{name}#other"] = {field: {"$not": {"$type": self._types(kind)}}}
+        wholes[f"{name}#other"] = {field: {"$not": _FINITE if kind == "number" else {"$type": self._types(kind)}}}
         texts = [None if value is None else windows.written(value, kind) for value in bounds]
         return wholes, {"column": field, "kind": kind, "bounds": texts}
 
@@ -127,14 +130,14 @@ class MongoSource:
         if field == "_id":
             ranges: dict[windows.Kind, Any] = {"utc": {"$type": "objectId", "$lt": objectid.from_datetime(limit)}}
         else:
-            ranges = {"utc": {"$type": "date", "$lte": limit}, "number": {"$type": _NUMBERS}}
+            ranges = {"utc": {"$type": "date", "$lte": limit}, "number": _FINITE}
         for kind, condition in ranges.items():
             found = collection.find_one({field: condition}, {field: 1}, sort=[(field, -1)], session=session)
             if found is not None:
                 value = found[field]
                 if isinstance(value, objectid):
                     value = value.generation_time
-                return kind, value if kind == "utc" else Decimal(str(value))
+                return kind, value if kind == "utc" else _number(value)
         return None, None
 
     def _between(self, window: windows.Window, kind: windows.Kind) -> dict[str, Any]:
@@ -146,7 +149,9 @@ class MongoSource:
 
     def _bson(self, value: Any, kind: windows.Kind) -> Any:
         if kind == "number":
-            return int(value) if value == value.to_integral() else require("bson.decimal128", "mongo").Decimal128(value)
+            if value == value.to_integral_value() and abs(value) < _PAST_INT64:
+                return int(value)
+            return require("bson.decimal128", "mongo").Decimal128(_DECIMAL128.create_decimal(value))
         if self.spec.cursor == "_id":
             objectid = require("bson.objectid", "mongo").ObjectId
             return objectid.from_datetime(datetime.fromtimestamp(int(value.timestamp()) + 1, UTC))
@@ -209,6 +214,12 @@ class MongoSource:
 
 
 CONNECTOR = MongoSource
+
+
+def _number(value: Any) -> Decimal:
+    """The least that the server can compare with and that is not below the value: a double has up to 767 digits, and
+    0.1 as a double is above 0.1 as a decimal."""
+    return _DECIMAL128.create_decimal(value.to_decimal() if hasattr(value, "to_decimal") else Decimal(value))
 
 
 def _tls(site: Site) -> dict[str, Any]:

@@ -71,8 +71,8 @@ class Pager:
                 `max_pages`; `bad_page` where the body does not say what comes next.
         """
         ask = self._next(page)
-        if ask is None:
-            return None
+        if ask is None or (page.records == [] and ask.identity in self._seen):
+            return None  # some APIs hand out a cursor to the last, empty page too
         if ask.identity in self._seen or (page.records and page.sha256 in self._bodies):
             raise self._loop(f"page {page.number} leads back to an earlier one")
         if page.number >= self.spec.max_pages:

@@ -1,8 +1,9 @@
 """RabbitMQ queues (AMQP 0-9-1): taken unacknowledged, landed, acknowledged; see `streams.queues`.
 
 A message's identity is its `message_id` together with its content; publishers that set none get each message at
-least once, with a finding where one may be there twice. A line has `queue`, `exchange`, `routing_key`, `message_id`,
-`timestamp` (as the publisher set it), `content_type`, `type`, `app_id`, `correlation_id`, `headers` and `value`.
+least once, with a finding where one may be there twice. Classic and quorum queues are read; a stream (x-queue-type) is
+refused. A line has `queue`, `exchange`, `routing_key`, `message_id`, `timestamp` (as the publisher set it),
+`content_type`, `type`, `app_id`, `correlation_id`, `headers` and `value`.
 
 The connection's schema is the virtual host (default /); its scheme or extra `tls: true` means TLS, which port 5671 and
 all hosts but this machine's have by default; extra ca_certificate and verify as everywhere.
@@ -31,6 +32,8 @@ from base_ops.worker.secrets import ConnectionInfo
 _HEARTBEAT_S = 600
 """Nothing is answered while a run lands what it took; that takes seconds."""
 _MOST_AHEAD = 1_000
+_OFFSET = "x-stream-offset"
+_PRECONDITION_FAILED = 406
 
 
 class RabbitmqQueues:
@@ -50,7 +53,7 @@ class RabbitmqQueues:
             try:
                 for queue in self.spec.queues:
                     if run.left:
-                        self._read(connection.channel(), queue, run)
+                        self._read(connection, queue, run)
             except BaseException:
                 _close(connection)
                 raise
@@ -74,11 +77,28 @@ class RabbitmqQueues:
                 _close(connection)
         return f"{len(waiting)} queues, {sum(waiting)} messages"
 
-    def _read(self, channel: Any, queue: str, run: QueueRun) -> None:
-        channel.basic_qos(prefetch_count=min(run.left, 65_535))
-        for method, properties, body in channel.consume(queue, inactivity_timeout=self.spec.idle_s):
+    def _read(self, connection: Any, queue: str, run: QueueRun) -> None:
+        """A stream tells of no difference, and would begin with what comes from now on: so its beginning is asked for,
+        which queues refuse or pass over."""
+        for arguments in ({_OFFSET: "first"}, None):
+            channel = connection.channel()
+            channel.basic_qos(prefetch_count=min(run.left, 65_535))
+            try:
+                self._consume(channel, queue, run, arguments)
+                return
+            except self.pika.exceptions.ChannelClosedByBroker as error:
+                if arguments is None or error.reply_code != _PRECONDITION_FAILED or channel in self._taken:
+                    raise
+
+    def _consume(self, channel: Any, queue: str, run: QueueRun, arguments: dict[str, str] | None) -> None:
+        for method, properties, body in channel.consume(
+            queue, inactivity_timeout=self.spec.idle_s, arguments=arguments
+        ):
             if method is None:
                 break
+            if _OFFSET in (properties.headers or {}):
+                what = "A stream (x-queue-type) cannot be read as a queue: its messages stay"
+                raise self._error(ConfigError, what, "not_a_queue", queue)
             self._take(run, queue, method, properties, body)
             self._taken[channel] = method.delivery_tag
             if run.handled % _MOST_AHEAD == 0:

@@ -6,13 +6,14 @@ stream  each run brings the entries after the last id, up to `max_entries` (mode
 list    `{"index", "value"}`, hash `{"field", "value"}`: read by one command, so of one moment.
 keys    `{"key", "type", "value"}` of strings, hashes, lists, sets and sorted sets, each of one moment.
 
-A value that is not UTF-8 is `{"base64": …}`. Tested against a real server.
+A value that is not UTF-8 is `{"base64": …}`, an infinite score `"inf"` or `"-inf"`. Tested against a real server.
 """
 
 from __future__ import annotations
 
 import base64
 import json
+import math
 import ssl
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -160,7 +161,7 @@ class RedisSource:
             "hash": lambda: [[_json(f), _json(v)] for f, v in sorted(client.hgetall(key).items())],
             "list": lambda: [_json(v) for v in client.lrange(key, 0, -1)],
             "set": lambda: [_json(v) for v in sorted(client.smembers(key))],
-            "zset": lambda: [[_json(v), score] for v, score in client.zrange(key, 0, -1, withscores=True)],
+            "zset": lambda: [[_json(v), _score(s)] for v, s in client.zrange(key, 0, -1, withscores=True)],
         }
         if kind not in readers:
             self.report.note("key_passed_over", f"a key of type {kind}, not taken", str(_json(key)))
@@ -255,5 +256,10 @@ def _json(value: bytes) -> JsonValue:
         return {"base64": base64.b64encode(value).decode()}
 
 
+def _score(score: float) -> JsonValue:
+    """JSON has no infinite numbers: they are texts, as Redis writes them."""
+    return score if math.isfinite(score) else str(score)
+
+
 def _line(value: JsonValue) -> bytes:
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode() + b"\n"
+    return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode() + b"\n"

@@ -1,7 +1,8 @@
 """Server-sent events (WHATWG HTML, §9.2), resumed by Last-Event-ID: the id is the cursor in the landing log.
 
 A run ends after `max_messages` or `max_seconds`, when nothing comes for `idle_s`, or when the server ends the stream.
-Each event is one line: `id`, `event`, and its data as `value`. A server whose events have no ids cannot be resumed:
+Each event is one line: `id`, `event`, and its data as `value`; data that is not UTF-8 is kept as it is, as a dead
+letter. A server whose events have no ids cannot be resumed:
 what it sends between two runs is lost, with a finding.
 """
 
@@ -18,6 +19,7 @@ from base_ops.core.protocol import Finding
 from base_ops.data_ingestion.options.sources.web import SseSpec
 from base_ops.worker.backoff import Backoff, retry
 from base_ops.worker.connectors.base import Keep, Report, Site
+from base_ops.worker.connectors.selection import shown
 from base_ops.worker.connectors.streams.envelope import Envelope
 from base_ops.worker.connectors.streams.taking import Taking
 from base_ops.worker.connectors.web import Web
@@ -57,7 +59,7 @@ class EventReader:
         Raises:
             BadInput: an event longer than `max_bytes`.
         """
-        decoder, text, first = codecs.getincrementaldecoder("utf-8")("replace"), "", True
+        decoder, text, first = codecs.getincrementaldecoder("utf-8")("surrogateescape"), "", True
         self._kind, self._data, self._size, self._id = "", [], 0, self.last_id
         for chunk in chunks:
             text += decoder.decode(chunk)
@@ -126,9 +128,10 @@ class SseSource:
                 nonlocal taken_id
                 reader.last_id = taken_id  # what was not taken is sent again
                 for event in self._events(web, reader, taking):
-                    facts = f'"id":{json.dumps(event.id)},"event":{json.dumps(event.kind)}'
-                    taking.take(facts.encode(), (), event.data.encode())
-                    taken_id = event.id
+                    known = shown(event.id)
+                    facts = f'"id":{json.dumps(known)},"event":{json.dumps(shown(event.kind))}'
+                    taking.take(facts.encode(), (), event.data.encode(errors="surrogateescape"))
+                    taken_id = known
                     if not taking.left:
                         return
 

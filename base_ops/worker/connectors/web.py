@@ -31,6 +31,7 @@ from base_ops.data_ingestion.options.connections import ConnectionProfile
 from base_ops.worker.backoff import Backoff, asked_pause_s, retry, retry_after_s
 from base_ops.worker.connections.pools import limits
 from base_ops.worker.connectors.base import Part, Report, Site
+from base_ops.worker.connectors.packing import not_known, packed_as, unpacked
 from base_ops.worker.connectors.paging import Ask
 from base_ops.worker.lake.landing import LandedObject
 from base_ops.worker.quota import OwnBoard, Quota
@@ -39,7 +40,7 @@ _REDIRECTS = 5
 _TRY_AGAIN = {408, 425, 429}
 _DENIED = {401: "unauthorized", 403: "forbidden", 407: "proxy_unauthorized"}
 _TOKEN = re.compile(r"[!-~](?:[ -~]*[!-~])?")
-_RANGE = re.compile(r"bytes (\d+)-")
+_RANGE = re.compile(r"bytes (\d+)-\d+/(\d+)")
 _LOOPBACK = {"127.0.0.1", "localhost", "::1"}
 
 
@@ -76,19 +77,28 @@ class Body:
         self.validator = ""
 
     def take(self, response: httpx.Response) -> None:
-        """Go on where it broke off if this is the rest of the same version, else begin anew."""
-        start = _RANGE.match(response.headers.get("content-range", ""))
-        rest = response.status_code == 206 and start is not None and self.wanted() != {}
-        if not rest or int(start[1]) != self.part.size or response.headers.get("etag", "") != self.validator:  # type: ignore[index]
-            if response.status_code == 206:  # not what was asked for
+        """Go on where it broke off if this is the rest of the same version, else begin anew.
+
+        Raises:
+            httpx.RemoteProtocolError: not what was asked for, or only a piece of it (RFC 9110 §15.3.7), which is kept.
+        """
+        size = None
+        if response.status_code == 206:
+            start = _RANGE.match(response.headers.get("content-range", ""))
+            same = self.wanted() != {} and response.headers.get("etag", "") == self.validator
+            if not same or start is None or int(start[1]) != self.part.size:
                 self.restart()
                 raise httpx.RemoteProtocolError("a range that was not asked for")
+            size = int(start[2])
+        else:
             self.part.restart()
         etag = response.headers.get("etag", "")
         able = response.headers.get("accept-ranges", "").lower() == "bytes" or response.status_code == 206
-        plain = response.headers.get("content-encoding", "identity") == "identity"  # else ranges count packed bytes
+        plain = not packed_as(response)  # else ranges count packed bytes
         self.validator = etag if able and plain and etag.startswith('"') else ""
-        self.part.extend(response.iter_bytes())
+        self.part.extend(unpacked(response))
+        if size is not None and self.part.size != size:
+            raise httpx.RemoteProtocolError("a piece of the range that was asked for")
 
 
 class Web:
@@ -111,6 +121,7 @@ class Web:
         connect_s = self.timeout_s if own_timeout else self.profile.connect_s
         options["timeout"] = httpx.Timeout(self.timeout_s, connect=connect_s)
         options.setdefault("verify", _trusted(os.environ.get("SSL_CERT_FILE"), os.environ.get("SSL_CERT_DIR")))
+        self.tls: ssl.SSLContext = options["verify"]
         self.client = httpx.Client(**options, follow_redirects=False, headers=_headers(site))
 
     def __enter__(self) -> Web:
@@ -246,6 +257,11 @@ class Web:
             raise self._error(Transient, "The rest of the body is not there", "cut_body", url)
         if response.status_code not in ask.accepted:
             self._check(response)
+        if packing := not_known(response):
+            todo = "ask the server's owner: it was asked for the body as it is (Accept-Encoding: identity)"
+            raise self._error(
+                ConfigError, "The body is packed in an unknown way", "packed_body", url, packing[:20], todo
+            )
         body.take(response)
         ask.check(body.part.local, response.status_code)
         return Answer(

@@ -40,10 +40,11 @@ class WebsocketSource:
         self.where = f"source {site.source.id}, WebSocket {urlsplit(self.spec.path).path}"
         self.last: int | None = None
         self.gaps = self.dropped = 0
+        self.greatest = 0
 
     def fetch(self, history: History, keep: Keep) -> Report:
         self.last = history.cursor.get("sequence") if isinstance(history.cursor, dict) else None  # type: ignore[assignment]
-        taking = Taking(self.site, self.spec, history, keep, Envelope(self.spec.value))
+        taking = Taking(self.site, self.spec, history, keep, Envelope(self.spec.value, extra="websocket"))
         with Web(self.site, taking.report) as web:
             retry(
                 lambda: self._listen(web, taking),
@@ -58,7 +59,13 @@ class WebsocketSource:
         if self.gaps:
             message = f"{self.gaps} messages are missing by their numbers ({self.spec.sequence})"
             report.findings.append(Finding(code="messages_missing", severity="warning", message=message))
-        if self.dropped:
+        if self.dropped and self.greatest < (self.last or 0):
+            message = (
+                f"{self.dropped} messages were dropped, whose numbers ({self.spec.sequence}) end before {self.last}, "
+                "the last one taken: does the server count anew? Then give the source a new id, or leave sequence out"
+            )
+            report.findings.append(Finding(code="sequence_restarted", severity="error", message=message))
+        elif self.dropped:
             message = f"{self.dropped} messages had come before and were dropped"
             report.findings.append(Finding(code="duplicate_messages", message=message))
         report.cursor_after = {"sequence": self.last} if self.last is not None else None
@@ -81,6 +88,7 @@ class WebsocketSource:
     def _take(self, taking: Taking, body: str | bytes) -> None:
         raw = body.encode() if isinstance(body, str) else body
         if self.spec.sequence is not None and (number := self._number(raw)) is not None:
+            self.greatest = max(self.greatest, number)
             if self.last is not None and number <= self.last:
                 self.dropped += 1
                 return
@@ -103,15 +111,18 @@ class WebsocketSource:
         first = web.signed()
         assert first is not None
         try:
-            return self._opened(*first)
+            return self._opened(web, *first)
         except self.errors_of.InvalidStatus as error:
             again = web.signed(refused=True) if error.response.status_code == 401 else None
             if again is None:
                 raise
-            return self._opened(*again)
+            return self._opened(web, *again)
 
-    def _opened(self, url: str, headers: dict[str, str]) -> Any:
+    def _opened(self, web: Web, url: str, headers: dict[str, str]) -> Any:
         url = "ws" + url.removeprefix("http")
+        tls = None
+        if url.startswith("wss:"):
+            tls = web.tls if self.site.source.authentication is not None else tls_context(self.site)
         return self.client.connect(
             url,
             additional_headers=headers,
@@ -120,7 +131,7 @@ class WebsocketSource:
             ping_timeout=self.spec.ping_s,
             close_timeout=5,
             max_size=self.spec.max_message_bytes,
-            ssl=tls_context(self.site) if url.startswith("wss:") else None,
+            ssl=tls,
         )
 
     @contextmanager

@@ -11,11 +11,14 @@ import pytest
 from fakes.certificates import Authority
 from fakes.collecting import StillClock
 from fakes.identity import PASSWORD, USER, identity_provider
+from pydantic import TypeAdapter
 
 from base_ops.core.errors import BaseOpsError, ConfigError
-from base_ops.data_ingestion.options.connections import ConnectorChecks
+from base_ops.data_ingestion.options.connections import AuthenticationTemplate, ConnectorChecks
 from base_ops.data_ingestion.options.sources.source import SourceSpec
+from base_ops.worker.connections.credentials import Credentials
 from base_ops.worker.connections.health import Inspector, Standing
+from base_ops.worker.connections.tls import shared_tls_context
 from base_ops.worker.connectors.base import Site
 from base_ops.worker.secrets import ConnectionInfo
 
@@ -139,3 +142,25 @@ def test_rotation_is_told(age_days: int, code: str | None, authority: Authority,
     assert [f.code for f in standing.findings] == ([code] if code else [])
     due = datetime.fromisoformat(rotated).replace(tzinfo=UTC) + timedelta(days=90)
     assert standing.facts["rotate_by"] == due.isoformat()
+
+
+def test_a_context_is_made_once_for_the_same_parts_and_anew_for_others(authority: Authority) -> None:
+    def made(env: str = "dev", tls: dict[str, Any] | None = None, **extra: Any) -> ssl.SSLContext:
+        template = TypeAdapter(AuthenticationTemplate).validate_python({"kind": "basic", "tls": tls or {}})
+        found = ConnectionInfo("vendor", host="h", login=USER, password=PASSWORD, extra=extra)
+        return shared_tls_context(Credentials("s", found, template, env))
+
+    first = made(ca_certificate=authority.certificate)
+    assert made(ca_certificate=authority.certificate) is first
+    issued = authority.issue()
+    others = [
+        made(),
+        made(ca_certificate=Authority().certificate),
+        made(ca_certificate=authority.certificate, verify=False),
+        made(ca_certificate=authority.certificate, tls={"min_version": "1.3"}),
+        made(ca_certificate=authority.certificate, certificate=issued.certificate, private_key=issued.private_key),
+    ]
+    assert len({id(context) for context in (first, *others)}) == 6
+    assert [context.verify_mode == ssl.CERT_NONE for context in (first, *others)] == [False] * 3 + [True, False, False]
+    with pytest.raises(ConfigError):
+        made("prod", ca_certificate=authority.certificate, verify=False)

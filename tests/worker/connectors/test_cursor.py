@@ -63,7 +63,19 @@ def test_it_never_goes_back_and_never_fails(values: list[Any], before: Any) -> N
 
 
 @pytest.mark.parametrize(
-    ("one", "other", "chosen"), [(None, None, None), (None, 1, 1), (1, None, 1), (1, 2, 2), (2, 1, 2), ("a", 1, "a")]
+    ("one", "other", "chosen"),
+    [
+        (None, None, None),
+        (None, 1, 1),
+        (1, None, 1),
+        (1, 2, 2),
+        (2, 1, 2),
+        ("a", 1, "a"),
+        ("5-9", "5-10", "5-10"),  # ids of a Redis stream
+        ("10-0", "9-1", "10-0"),
+        ({"t": {"0": 5}}, {"t": {"0": 7}}, {"t": {"0": 7}}),
+        ({"t": {"0": 5}}, None, {"t": {"0": 5}}),
+    ],
 )
 def test_furthest(one: Any, other: Any, chosen: Any) -> None:
     assert furthest(one, other) == chosen

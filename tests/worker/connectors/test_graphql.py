@@ -79,6 +79,13 @@ def test_a_run_goes_on_after_the_one_before(tmp_path: Path) -> None:
     assert (json.loads(asked[0].body)["variables"]["after"], output.cursor_after) == ("c4", {"after": "c9"})
 
 
+def test_records_under_another_name_are_landed(tmp_path: Path) -> None:
+    query = QUERY.replace("nodes {", "items: nodes {")
+    how = {"query": query, "connection": "data.trades", "resume": True}
+    pages, _, _ = run(Trades(4), tmp_path, "append", **how)
+    assert [item["id"] for page in pages for item in page["data"]["trades"]["items"]] == [0, 1, 2, 3]
+
+
 def test_partial_data_is_refused_or_told(tmp_path: Path) -> None:
     with pytest.raises(BadInput) as error:
         run(Trades(1), tmp_path, query="{ broken trades(first: 1) { nodes { id } } }")
@@ -112,6 +119,7 @@ FAILURES: dict[str, tuple[Script, dict[str, Any], type[BaseOpsError], str]] = {
     "no JSON": (in_turn(Reply(body=b"<html>")), {}, BadInput, "bad_page"),
     "no answer": (in_turn(Reply(body=b"[]")), {}, BadInput, "bad_page"),
     "no pageInfo": (in_turn(Reply(body=b'{"data": {"trades": {}}}')), PAGED, BadInput, "bad_page"),
+    "a query that forgets hasNextPage": (Trades(9), {**PAGED, "query": QUERY.replace("hasNextPage", "")}, BadInput, "bad_page"),
     "no endCursor": (in_turn(page(True, None)), PAGED, BadInput, "bad_page"),
     "pages in circles": (in_turn(page(True, "a"), page(True, "b"), page(True, "a")), PAGED, BadInput, "paging_loop"),
     "too many pages": (in_turn(*[page(True, str(n)) for n in range(9)]), {**PAGED, "max_pages": 3}, BadInput, "paging_loop"),

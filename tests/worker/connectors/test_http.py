@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import base64
+import gzip
 import hashlib
 import json
 import logging
 import ssl
+import zlib
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
@@ -85,6 +87,10 @@ FAILURES: dict[str, tuple[Script, dict[str, Any], type[BaseOpsError], str, int]]
     "link away": (in_turn(Reply(headers={"Link": '<http://localhost:1/v1/q>; rel="next"'})), {"paging": {"style": "link"}}, ConfigError, "foreign_redirect", 1),
     "token away": (in_turn(page([1], "http://localhost:1/v1/q")), {"paging": {"style": "cursor"}, "records": "data"}, ConfigError, "foreign_redirect", 1),
     "too many pages": (in_turn(*[page([n], str(n)) for n in range(9)]), {"paging": {"style": "cursor", "max_pages": 3}, "records": "data"}, BadInput, "paging_loop", 3),
+    "gzip that ends early": (in_turn(Reply(body=gzip.compress(b"1\n" * 9999)[:-20], headers={"Content-Encoding": "gzip"})), {}, Transient, "cut_body", 3),
+    "gzip without its check": (in_turn(Reply(body=gzip.compress(b"1\n" * 9999)[:-8], headers={"Content-Encoding": "x-gzip"}, chunked=True)), {}, Transient, "cut_body", 3),
+    "deflate that ends early": (in_turn(Reply(body=zlib.compress(b"1\n")[:-3], headers={"Content-Encoding": "deflate"})), {}, Transient, "cut_body", 3),
+    "packed in an unknown way": (in_turn(Reply(body=b"1", headers={"Content-Encoding": "br"})), {}, ConfigError, "packed_body", 1),
     "bad gzip": (in_turn(Reply(body=b"no gzip", headers={"Content-Encoding": "gzip"})), {}, Transient, "cut_body", 3),
 }  # fmt: skip
 
@@ -160,6 +166,26 @@ RECOVERIES: dict[str, tuple[Script, list[float]]] = {
 }
 
 
+RAW = zlib.compressobj(wbits=-15)
+PACKED: dict[str, tuple[str, bytes]] = {
+    "gzip": ("gzip", gzip.compress(b"[1]")),
+    "gzip by its other name": ("X-GZIP", gzip.compress(b"[1]")),
+    "members": ("gzip", gzip.compress(b"[") + gzip.compress(b"") + gzip.compress(b"1]")),
+    "members and zeros": ("gzip", gzip.compress(b"[") + b"\0\0" + gzip.compress(b"1]") + b"\0" * 9),
+    "deflate": ("deflate", zlib.compress(b"[1]")),
+    "deflate without zlib's frame": ("deflate", RAW.compress(b"[1]") + RAW.flush()),
+    "twice": ("deflate, gzip", gzip.compress(zlib.compress(b"[1]"))),
+    "not at all": ("identity", b"[1]"),
+}
+
+
+@pytest.mark.parametrize("case", PACKED)
+def test_bodies_that_are_packed_though_not_asked_to(case: str, tmp_path: Path) -> None:
+    encoding, body = PACKED[case]
+    with serving(in_turn(Reply(body=body, headers={"Content-Encoding": encoding}))) as server:
+        assert fetch(site(tmp_path, server))[1] == [b"[1]"]
+
+
 @pytest.mark.parametrize("case", RECOVERIES)
 def test_recoveries(case: str, tmp_path: Path) -> None:
     script, waits = RECOVERIES[case]
@@ -170,6 +196,13 @@ def test_recoveries(case: str, tmp_path: Path) -> None:
     assert clock.slept == pytest.approx(waits, rel=0.11)
     assert (report.requests, report.retries) == (len(server.asked), len(waits))
     assert list(tmp_path.iterdir()) == [f.local for f in taken]  # nothing half-read is left
+
+
+def test_an_empty_page_ends_though_it_names_a_cursor(tmp_path: Path) -> None:
+    pages = page([1], "a"), page([2], "b"), page([], "b")
+    with serving(in_turn(*pages)) as server:
+        _, bodies, _ = fetch(site(tmp_path, server, paging={"style": "cursor"}, records="data"))
+    assert (bodies, len(server.asked)) == ([pages[0].body, pages[1].body], 3)
 
 
 def test_retry_after_as_a_date(tmp_path: Path) -> None:

@@ -78,6 +78,23 @@ def test_a_range_that_was_not_asked_for_is_never_taken(range_: str, tmp_path: Pa
     assert ["range" in asked.headers for asked in server.asked] == [False, True, False]
 
 
+def test_a_piece_of_what_was_asked_for_is_not_the_rest(tmp_path: Path) -> None:
+    """A server may send less than the range that it was asked for (RFC 9110 §15.3.7)."""
+
+    def script(asked: Asked) -> Reply:
+        headers = {"ETag": '"a"', "Accept-Ranges": "bytes"}
+        if "range" not in asked.headers:
+            return Reply(200, BODY[:100_000], headers, cut=True)
+        start = int(asked.headers["range"].removeprefix("bytes=").removesuffix("-"))
+        piece = BODY[start : start + 70_000]
+        return Reply(206, piece, {**headers, "Content-Range": f"bytes {start}-{start + len(piece) - 1}/{len(BODY)}"})
+
+    with serving(script) as server:
+        output = collected(tmp_path, source(server, tmp_path))
+    assert [Path(ref.uri).read_bytes() for ref in output.outputs] == [BODY]
+    assert [asked.headers.get("range", "")[6:] for asked in server.asked] == ["", "100000-", "170000-", "240000-"]
+
+
 def test_nothing_is_left_to_send(tmp_path: Path) -> None:
     def script(asked: Asked) -> Reply:
         if "range" in asked.headers:

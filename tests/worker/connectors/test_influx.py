@@ -30,6 +30,8 @@ class Influx(ThreadingHTTPServer):
     daemon_threads = True
     points: dict[datetime, int]
     status = 200
+    failure = b""
+    """Of a query that fails after its first rows."""
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -41,7 +43,7 @@ class _Handler(BaseHTTPRequestHandler):
         low, high = (datetime.fromisoformat(t) for t in span.groups()) if span else (None, None)
         found = [(t, v) for t, v in self.server.points.items() if span is None or low <= t < high]
         status = self.server.status if self.headers["Authorization"] == "Token a-secret" else 401
-        body = "".join(f",,0,{t.isoformat()},{v}\r\n" for t, v in sorted(found)).encode()
+        body = "".join(f",,0,{t.isoformat()},{v}\r\n" for t, v in sorted(found)).encode() + self.server.failure
         self.send_response(status)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
@@ -92,6 +94,17 @@ def test_points_that_come_late_are_neither_lost_nor_doubled(server: Influx, tmp_
 def test_a_query_is_taken_as_it_is(server: Influx, tmp_path: Path) -> None:
     server.points[datetime(2024, 1, 1, tzinfo=UTC)] = 7
     assert fetch(server, tmp_path, StillClock()) == ({"query.csv": [7]}, None)
+
+
+@pytest.mark.parametrize("rows", [0, 1, 5000])
+def test_a_query_that_fails_after_its_first_rows_lands_nothing(rows: int, server: Influx, tmp_path: Path) -> None:
+    for n in range(rows):
+        server.points[datetime(2024, 1, 1, tzinfo=UTC) + timedelta(seconds=n)] = n
+    server.failure = b"\r\n#datatype,string,string\r\n#group,true,true\r\n#default,,\r\n,error,reference\r\n,memory allocation limit reached,\r\n"
+    with pytest.raises(Transient) as raised:
+        fetch(server, tmp_path, StillClock())
+    assert raised.value.code == "influx_failed"
+    assert list(tmp_path.iterdir()) == []
 
 
 FAILURES: dict[str, tuple[int, dict[str, Any], type[BaseOpsError], str]] = {

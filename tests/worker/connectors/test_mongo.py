@@ -105,6 +105,17 @@ def test_documents_that_come_late_are_neither_lost_nor_doubled(kind: str, server
     assert landed.run("full") == []
 
 
+def test_numbers_of_any_type_are_a_cursor(server: FakeMongo, tmp_path: Path) -> None:
+    """0.1 as a double is above 0.1 as a decimal, and infinity would carry the cursor away."""
+    landed = Landed(server, tmp_path, cursor="n", lag_keys=1)
+    values = [-1e308, 0.1, Decimal128("0.3"), float("inf"), float("nan"), 5, 1700000000.123, Decimal128("1e30")]
+    for number, value in enumerate(values):
+        server.documents.append({"_id": number, "n": value})
+        landed.run()
+        assert landed.ids() == list(range(number + 1))
+    assert sorted(d["_id"]["$numberInt"] for d in landed.wholes["c#other"]) == ["3", "4"]
+
+
 def test_object_ids_are_a_cursor(server: FakeMongo, tmp_path: Path) -> None:
     server.documents = [{"_id": ObjectId.from_datetime(NOW - timedelta(seconds=n))} for n in (900, 500, 10)]
     landed = Landed(server, tmp_path, cursor="_id", lag_s=60)

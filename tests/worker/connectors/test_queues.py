@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pika
 import pytest
 from fakes.brokers import Broker
 from fakes.collecting import collected, connect, context
@@ -50,16 +51,12 @@ def peer(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Peer]:
 
 class rabbit_peer:
     def __init__(self, broker: Broker, queue: str) -> None:
-        import pika
-
         self.connection = pika.BlockingConnection(pika.ConnectionParameters("127.0.0.1", broker.port))
         self.channel = self.connection.channel()
         self.channel.queue_declare(queue, durable=True)
         self.peer = Peer("rabbitmq", queue, broker.port, self.send, self.depth, "guest")
 
     def send(self, *values: bytes, named: bool = True, **headers: str) -> None:
-        import pika
-
         for value in values:
             properties = pika.BasicProperties(
                 message_id=uuid.uuid4().hex if named else None, headers=headers or None, delivery_mode=2
@@ -211,6 +208,21 @@ def test_a_rabbitmq_queue_that_does_not_exist(rabbitmq_broker: Broker, tmp_path:
     with pytest.raises(ConfigError) as error:
         collected(tmp_path, source)
     assert error.value.code == "no_such_queue"
+
+
+def test_a_rabbitmq_stream_is_refused_rather_than_missed(rabbitmq_broker: Broker, tmp_path: Path) -> None:
+    connect(tmp_path, "broker", host="127.0.0.1", port=rabbitmq_broker.port)
+    name = f"s{uuid.uuid4().hex}"
+    parameters = pika.ConnectionParameters("127.0.0.1", rabbitmq_broker.port)
+    with pika.BlockingConnection(parameters) as opened, opened.channel() as channel:
+        channel.queue_declare(name, durable=True, arguments={"x-queue-type": "stream"})
+        channel.confirm_delivery()
+        channel.basic_publish("", name, b"1")
+        source = {"id": "s", "connection": "broker", "mode": "append", "rabbitmq": {"queues": [name], "idle_s": 0.5}}
+        with pytest.raises(ConfigError) as error:
+            collected(tmp_path, source)
+        channel.queue_delete(name)
+    assert error.value.code == "not_a_queue"
 
 
 def test_probes_say_what_there_is(peer: Peer, tmp_path: Path) -> None:

@@ -10,8 +10,9 @@ from typing import Any
 
 import pytest
 import redis
-from fakes.collecting import StillClock
+from fakes.collecting import StillClock, collected, connect, context
 from fakes.databases import redis_server
+from fakes.landed import lines
 
 from base_ops.core.errors import BadInput, BaseOpsError, ConfigError, Denied, Transient
 from base_ops.data_ingestion.options.sources.source import SourceSpec
@@ -44,7 +45,8 @@ def fetch(
     taken: dict[str, list[Any]] = {}
 
     def keep(fetched: Fetched) -> None:
-        taken[fetched.path] = [json.loads(line) for line in fetched.local.read_bytes().splitlines()]
+        found = fetched.local.read_bytes().splitlines()
+        taken[fetched.path] = [json.loads(line, parse_constant=lambda word: pytest.fail(word)) for line in found]
 
     history = History([LandingEntry(sequence=1, source="s", objects=[], cursor_after=cursor)] if cursor else [])
     return taken, RedisSource(Site(source, folder, info, clock=StillClock(), env=env)).fetch(history, keep)
@@ -61,6 +63,17 @@ def test_a_stream_is_read_behind_its_ids(db: redis.Redis, server: ConnectionInfo
     taken, after = fetch(server, tmp_path, report.cursor_after, key="s")
     assert (taken, after.cursor_after) == ({}, None)
     assert list(tmp_path.iterdir()) != []  # kept files are the collector's to move
+
+
+def test_the_log_goes_on_behind_ids_of_more_digits(db: redis.Redis, server: ConnectionInfo, tmp_path: Path) -> None:
+    connect(tmp_path, "r", host=server.host, port=server.port, password=server.password, extra={"sslmode": "disable"})
+    source = {"id": "s", "connection": "r", "mode": "append", "redis": {"key": "s"}}
+    for identity in ("5-9", "5-10", "5-11", "40-0", "100-0"):
+        db.xadd("s", {"n": identity}, id=identity)
+        assert collected(tmp_path, source).cursor_after == identity
+    entries = context(tmp_path).landing("s").entries()
+    assert [len(entry.objects) for entry in entries] == [1] * 5
+    assert [line["id"] for line in lines(tmp_path, "s")] == ["5-9", "5-10", "5-11", "40-0", "100-0"]
 
 
 def test_entries_are_kept_exactly(db: redis.Redis, server: ConnectionInfo, tmp_path: Path) -> None:
@@ -96,7 +109,7 @@ def test_lists_hashes_and_keys(db: redis.Redis, server: ConnectionInfo, tmp_path
     db.hset("h", mapping={"x": 1, "a": "é"})
     db.set("q:1", "v")
     db.sadd("q:2", "b", "a")
-    db.zadd("q:3", {"m": 1.5})
+    db.zadd("q:3", {"m": 1.5, "z": float("inf")})
     db.hset("q:4", "f", "v")
     db.rpush("q:5", "x")
     db.xadd("q:6", {"n": 1})
@@ -110,7 +123,7 @@ def test_lists_hashes_and_keys(db: redis.Redis, server: ConnectionInfo, tmp_path
     assert taken["q:*.ndjson"] == [
         {"key": "q:1", "type": "string", "value": "v"},
         {"key": "q:2", "type": "set", "value": ["a", "b"]},
-        {"key": "q:3", "type": "zset", "value": [["m", 1.5]]},
+        {"key": "q:3", "type": "zset", "value": [["m", 1.5], ["z", "inf"]]},
         {"key": "q:4", "type": "hash", "value": [["f", "v"]]},
         {"key": "q:5", "type": "list", "value": ["x"]},
     ]

@@ -16,6 +16,7 @@ from fakes.databases import mariadb_server
 from fakes.sql import Landed
 
 from base_ops.core.errors import BadInput, BaseOpsError, ConfigError, Denied, Transient
+from base_ops.worker.connectors.databases.base import COUNT
 from base_ops.worker.connectors.databases.mysql import Mysql
 from base_ops.worker.secrets import ConnectionInfo
 
@@ -151,6 +152,16 @@ def test_rows_of_transactions_that_commit_late(
     landed.run()
     assert sorted(landed.table.column("id").to_pylist()) == [*range(8), *range(1000, 1008)]
     assert landed.run() == []
+
+
+def test_a_table_altered_after_the_snapshot_is_read_again(db: Db, server: ConnectionInfo, tmp_path: Path) -> None:
+    db.execute("CREATE TABLE v AS SELECT 1 AS id")
+    database = Mysql(Landed(tmp_path, server, table="v").site())
+    session = database.open()
+    db.execute("ALTER TABLE v ADD other int DEFAULT 5, ALGORITHM = COPY")
+    with pytest.raises(Transient):
+        list(session.batches("SELECT id FROM v", [COUNT]))
+    session.close()
 
 
 FAILURES: dict[str, tuple[dict[str, Any], dict[str, Any], type[BaseOpsError], str]] = {

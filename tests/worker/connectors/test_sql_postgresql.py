@@ -74,6 +74,7 @@ EXACT: dict[str, tuple[str, str, pa.DataType, list[Any]]] = {
     "uuid": ("uuid", "('0e37df36-f698-11e6-8dd4-cb9ced3df976')", pa.string(), ["0e37df36-f698-11e6-8dd4-cb9ced3df976"]),
     "interval": ("interval", "('1 mon -2 days 00:00:00.000001')", pa.string(), ["P1M-2DT0.000001S"]),
     "int[]": ("int[]", "('{1,NULL}'),('{{1,2},{3,4}}'),('[5:6]={1,2}'),('{}')", pa.string(), ["{1,NULL}", "{{1,2},{3,4}}", "[5:6]={1,2}", "{}"]),
+    "numeric(5,2)[]": ("numeric(5,2)[]", "('{1.50,NaN,NULL}')", pa.string(), ["{1.50,NaN,NULL}"]),
     "money": ("money", "('-12.34')", pa.string(), ["-12.34"]),
     "enum": ("mood", "('so so')", pa.string(), ["so so"]),
     "domain": ("positive", "(5)", pa.int32(), [5]),
@@ -149,11 +150,30 @@ def test_a_big_table_is_read_in_ranges_side_by_side(key: str | None, db: psycopg
     assert landed.run() == []  # the same rows give the same bytes
 
 
-def test_a_key_without_statistics_is_split_evenly(db: psycopg.Connection[Any], make: Make) -> None:
-    db.execute("CREATE TABLE t AS SELECT i AS id FROM generate_series(1, 3000) i; ALTER TABLE t ALTER id SET STATISTICS 0; ANALYZE t")  # fmt: skip
-    landed = make(table="t", key="id", part_rows=1000)
-    assert len(landed.run()) == 4
-    assert sorted(landed.table.column("id").to_pylist()) == list(range(1, 3001))
+KEYS = {
+    "int": "(-2147483648 + i * 429496::bigint)::int",
+    "bigint": "CASE WHEN i % 2 = 0 THEN 9223372036854775807 - i ELSE -9223372036854775807 + i END",
+    "text": """(ARRAY['"', '\\', ',{}', '''', ''])[i % 5 + 1] || md5(i::text)""",
+    "date": "date '2024-01-01' + i % 40",
+    "timestamptz": "CASE WHEN i < 3 THEN 'infinity' ELSE timestamptz '2024-01-01' + i % 40 * interval '1 h' END",
+    "float8": "CASE i % 10 WHEN 0 THEN 'NaN' WHEN 1 THEN '-Infinity' ELSE sin(i) END",
+    "uuid": "md5(i::text)::uuid",
+    "bytea": "decode(md5(i::text), 'hex')",
+    "boolean": "i % 2 = 0",
+}
+
+
+@pytest.mark.parametrize("statistics", [0, 100])
+@pytest.mark.parametrize("kind", KEYS)
+def test_a_key_of_any_type_that_orders_splits_a_table(
+    kind: str, statistics: int, db: psycopg.Connection[Any], make: Make
+) -> None:
+    db.execute(f"CREATE TABLE t AS SELECT i AS id, ({KEYS[kind]})::{kind} AS k FROM generate_series(1, 5000) i")
+    db.execute(f"INSERT INTO t VALUES (0, null); ALTER TABLE t ALTER k SET STATISTICS {statistics}; ANALYZE t")
+    landed = make(table="t", key="k", part_rows=1000, text=["k"] if kind == "timestamptz" else [])
+    ranges = {path.split("/")[1][:10] for path in landed.run()}
+    assert len(ranges) == (3 if kind == "boolean" else 7)
+    assert sorted(landed.table.column("id").to_pylist()) == list(range(5001))
 
 
 def test_all_readers_see_one_state(db: psycopg.Connection[Any], make: Make, monkeypatch: pytest.MonkeyPatch, server: ConnectionInfo) -> None:  # fmt: skip
@@ -278,7 +298,7 @@ def test_changes_of_columns_are_told(db: psycopg.Connection[Any], make: Make) ->
 
 def test_a_query_is_read_and_cannot_write(db: psycopg.Connection[Any], make: Make) -> None:
     db.execute("CREATE TABLE t AS SELECT i AS id FROM generate_series(1, 10) i")
-    landed = make(query="SELECT id, id * 2 AS twice FROM t WHERE id > 7;", cursor="id")
+    landed = make(query="SELECT id, id * 2 AS twice FROM t WHERE id > 7 -- the last ones", cursor="id")
     landed.run()
     assert sorted(r["twice"] for r in landed.rows()) == [16, 18, 20]
     db.execute("CREATE FUNCTION evil() RETURNS int LANGUAGE sql AS 'DELETE FROM t RETURNING id'")
@@ -293,6 +313,13 @@ FAILURES: dict[str, tuple[dict[str, Any], dict[str, Any], type[BaseOpsError], st
     "no column": ({}, {"table": "t", "cursor": "idd"}, ConfigError, "unknown_column"),
     "bad cursor": ({}, {"table": "t", "cursor": "s"}, ConfigError, "bad_cursor"),
     "bad name": ({}, {"table": "a..b"}, ConfigError, "bad_table"),
+    "antique cursor": ({}, {"query": "SELECT '0044-03-15 BC'::date AS d", "cursor": "d"}, BadInput, "bad_cursor"),
+    "fails on the way": (
+        {},
+        {"query": "SELECT 1 / (3 - i) AS d FROM generate_series(1, 5) i"},
+        Transient,
+        "sql_failed",
+    ),
     "two columns": ({}, {"query": "SELECT 1 AS a, 2 AS a"}, ConfigError, "duplicate_column"),
     "password": ({"login": "reader", "password": "wrong-secret"}, {"table": "t"}, Denied, "forbidden"),
     "right": ({"login": "reader", "password": "good-secret"}, {"table": "t"}, Denied, "forbidden"),
@@ -317,6 +344,7 @@ def test_failures_are_told_apart_without_a_secret(
         make(replace(server, **change), **spec).run()
     assert raised.value.code == code
     assert "secret" not in str(raised.value)
+    assert ("no connection" in str(raised.value)) == (case == "no server")
 
 
 def test_weaker_tls_is_for_dev_only(make: Make) -> None:

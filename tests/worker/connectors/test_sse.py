@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 from fakes.collecting import Asked, Reply, Script, StillClock, collected, connect, in_turn, serving
+from fakes.landed import dead_letters
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -84,6 +86,14 @@ def history(count: int, cut_at: int | None = None) -> Script:
 
 def numbers(lines: list[dict[str, Any]]) -> list[int]:
     return [line["value"]["n"] for line in lines]
+
+
+def test_data_that_is_not_utf_8_is_kept_apart_as_it_is(tmp_path: Path) -> None:
+    body = b'id: \xfe\nevent: \xfd\ndata: {"a": "\xff"}\n\nid: e2\ndata: {"n": 2}\n\n'
+    lines, output, _ = run(in_turn(Reply(body=body, headers=STREAM)), tmp_path)
+    assert ([line["value"] for line in lines], output.cursor_after) == ([{"n": 2}], {"last_event_id": "e2"})
+    [dead] = dead_letters(tmp_path, "s")
+    assert (dead["id"], base64.b64decode(dead["value_base64"])) == ("\\xfe", b'{"a": "\xff"}')
 
 
 def test_a_run_goes_on_where_the_one_before_stopped(tmp_path: Path) -> None:

@@ -100,6 +100,17 @@ def test_counted_messages_are_taken_once_and_gaps_are_told(tmp_path: Path) -> No
     assert "messages_missing" in codes(output)
 
 
+def test_a_server_that_counts_anew_is_told(tmp_path: Path) -> None:
+    with peer(sends(7, 8, 9)) as port:
+        run(port, tmp_path, sequence="seq")
+    with peer(sends(7, 8, 9)) as port:  # sent again
+        assert "sequence_restarted" not in codes(run(port, tmp_path, sequence="seq")[1])
+    with peer(sends(1, 2)) as port:
+        lines, output = run(port, tmp_path, sequence="seq")
+    assert (numbers(lines), output.cursor_after) == ([7, 8, 9], {"sequence": 9})
+    assert "sequence_restarted" in codes(output)
+
+
 def test_a_broken_connection_is_made_again(tmp_path: Path) -> None:
     calls = []
 

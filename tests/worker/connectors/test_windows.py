@@ -52,6 +52,11 @@ def test_late_rows_within_the_lag_are_neither_lost_nor_doubled(steps: list[tuple
     assert all(one[1] <= other[0] for one, other in pairwise(ends))
 
 
+def test_numbers_of_many_digits_are_cut_exactly() -> None:
+    newest = Decimal("9" * 35 + "." + "9" * 30)
+    assert plan([], newest, Decimal(1000))[1] == [Decimal("9" * 31 + "8999." + "9" * 30), newest]
+
+
 @given(st.lists(st.integers(0, 1000), min_size=1, max_size=30), st.integers(1, 50))
 def test_what_is_read_again_lies_within_the_lag(moves: list[int], lag: int) -> None:
     bounds: list[Any] = []

@@ -40,8 +40,8 @@ class SqlSpec(DatabaseSpec):
     lag_keys: int = Field(1_000, ge=0)
     """Incremental by number: read again this many numbers back, for transactions that commit late."""
     key: str | None = None
-    """Column of time or number that splits a big read into ranges read side by side; default: the table's own order
-    (PostgreSQL)."""
+    """Column, of any type that orders, that splits a big read into ranges read side by side; default: the table's own
+    order (PostgreSQL)."""
     parallel: int = Field(4, ge=1, le=10)
     """Connections that read side by side, where the database lets them share a snapshot (PostgreSQL)."""
     text: tuple[str, ...] = ()

@@ -39,6 +39,8 @@ class Column:
 class Session(ABC):
     """One connection inside one read-only transaction, for one thread."""
 
+    where: str
+
     @abstractmethod
     def batches(self, sql: str, columns: Sequence[Column]) -> Iterator[pa.RecordBatch]:
         """The rows of a SELECT, exactly, with the columns' names and Arrow types."""
@@ -50,7 +52,15 @@ class Session(ABC):
     def value(self, sql: str, column: Column) -> Any:
         """The one value that a SELECT gives, or None."""
         found = [cell for batch in self.batches(sql, [column]) for cell in batch.column(0)]
-        return found[0].as_py() if found else None
+        try:
+            return found[0].as_py() if found else None
+        except (ValueError, OverflowError):  # Arrow's times reach further than Python's
+            raise BadInput(
+                f"The greatest {column.name!r} is a time outside the years 1 to 9999",
+                code="bad_cursor",
+                where=self.where,
+                todo="correct it, or read a query that leaves it out",
+            ) from None
 
 
 class Database(ABC):
@@ -114,7 +124,7 @@ class Database(ABC):
     def relation(self) -> str:
         """What stands after FROM."""
         if self.spec.query is not None:
-            return f"({self.spec.query.strip().rstrip(';')}) q"
+            return f"({self.spec.query.strip().rstrip(';')}\n) q"  # it may end with a comment
         return self.table
 
     @property

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -20,6 +21,7 @@ _WIDER = {
     "int": {"bigint"},
     "float": {"double"},
 }
+_DECIMAL = re.compile(r"(\w+)\((\d+),(\d+)\)")
 
 
 def drift_findings(saved: Any, columns: Sequence[Column], where: str) -> list[Finding]:
@@ -33,7 +35,7 @@ def drift_findings(saved: Any, columns: Sequence[Column], where: str) -> list[Fi
         return []
     now = {column.name: column.type for column in columns}
     retyped = {name for name in before.keys() & now.keys() if before[name] != now[name]}
-    wider = {name for name in retyped if now[name] in _WIDER.get(before[name], ())}
+    wider = {name for name in retyped if _grew(before[name], now[name])}
     additive = [f"+ {n} {now[n]}" for n in now if n not in before]
     additive += [f"~ {n} {before[n]} → {now[n]}" for n in sorted(wider)]
     breaking = [f"- {n} {before[n]}" for n in before if n not in now]
@@ -44,6 +46,17 @@ def drift_findings(saved: Any, columns: Sequence[Column], where: str) -> list[Fi
     if additive:
         found.append(_finding("schema_additive", "warning", "columns came or grew", additive, where))
     return found
+
+
+def _grew(before: str, now: str) -> bool:
+    """Whether a type holds every value of the one before it, and as one of its own."""
+    if before.endswith(" unsigned"):
+        before, now = before.removesuffix(" unsigned"), now.removesuffix(" unsigned")
+    was, is_ = _DECIMAL.fullmatch(before), _DECIMAL.fullmatch(now)
+    if was and is_ and was[1] == is_[1]:
+        (precision, scale), (more, finer) = ((int(m[2]), int(m[3])) for m in (was, is_))
+        return finer >= scale and more - finer >= precision - scale
+    return now in _WIDER.get(before, ())
 
 
 def _finding(code: str, severity: Any, what: str, changes: list[str], where: str) -> Finding:

@@ -31,6 +31,7 @@ _CHARACTERS = {15, 249, 250, 251, 252, 253, 254}
 _DENIED = {1044, 1045, 1142, 1143, 1227, 1370, 1698}
 _TOO_SLOW = {1969, 3024}
 _CANNOT_CONNECT = {2003, 2006, 2013, 1040, 1053, 1205, 1213, 1158, 1159, 1160, 1161}
+_INTERRUPTED = {1317, 1412, 1927}  # killed by an administrator; a table altered after the snapshot was taken
 
 
 class Mysql(Database):
@@ -150,7 +151,7 @@ class Mysql(Database):
                 where=self.where,
                 todo="raise sql.statement_timeout_s",
             )
-        if number in _CANNOT_CONNECT or number == 0 or number >= 2000:
+        if number in _CANNOT_CONNECT | _INTERRUPTED or number == 0 or number >= 2000:
             return Transient("MySQL could not be read", code="sql_failed", where=self.where, found=found)
         return ConfigError(
             "MySQL does not understand what is asked",

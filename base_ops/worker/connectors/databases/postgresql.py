@@ -9,7 +9,6 @@ with the advice to take the column as text.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from datetime import date, datetime
@@ -21,7 +20,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from base_ops.core.errors import BaseOpsError, ConfigError, Denied, Transient
-from base_ops.worker.connectors.databases.base import Column, Database, Session, cast, table_parts, unfit
+from base_ops.worker.connectors.databases.base import Column, Database, Session, cast, unfit
 from base_ops.worker.connectors.databases.tls import tls_mode
 from base_ops.worker.connectors.extras import require
 from base_ops.worker.connectors.tls import pem_files, policy_of
@@ -52,10 +51,12 @@ _SETTINGS = (
     "SET LOCAL datestyle = 'ISO, YMD'",
     "SET LOCAL intervalstyle = 'iso_8601'",
     "SET LOCAL extra_float_digits = 1",
+    "SET LOCAL standard_conforming_strings = on",
     "SET LOCAL synchronize_seqscans = off",  # the same rows in the same order give the same bytes
     "SET LOCAL idle_in_transaction_session_timeout = 0",
 )
 _TYPMOD_HEADER = 4
+_SAMPLE_ROWS, _SAMPLE_PER_PART = 30_000, 100
 
 
 class PostgresSession(Session):
@@ -87,11 +88,17 @@ class PostgresSession(Session):
 
     def arrow(self, sql: str) -> Iterator[pa.RecordBatch]:
         """Record batches as the driver makes them."""
-        with self._errors():
-            self.statement.set_sql_query(sql)
-            with pa.RecordBatchReader.from_stream(self.statement.execute_query()[0]) as reader:
-                yield pa.RecordBatch.from_pylist([], schema=reader.schema)
-                yield from reader
+        with self._errors(), self._reader(sql) as reader:
+            yield from reader
+
+    def schema(self, sql: str) -> pa.Schema:
+        """What the driver tells of a SELECT's columns."""
+        with self._errors(), self._reader(sql) as reader:
+            return reader.schema
+
+    def _reader(self, sql: str) -> pa.RecordBatchReader:
+        self.statement.set_sql_query(sql)
+        return pa.RecordBatchReader.from_stream(self.statement.execute_query()[0])
 
     def rows(self, sql: str) -> list[dict[str, Any]]:
         """The few rows of a look into the catalogue."""
@@ -138,8 +145,8 @@ class Postgresql(Database):
 
     def columns(self, session: Session) -> list[Column]:
         assert isinstance(session, PostgresSession)
-        empty = next(session.arrow(f"SELECT * FROM {self.relation} LIMIT 0"))
-        return [_column(field, field.name in self.spec.text) for field in empty.schema]
+        schema = session.schema(f"SELECT * FROM {self.relation} LIMIT 0")
+        return [_column(field, field.name in self.spec.text) for field in schema]
 
     def literal(self, value: Decimal | datetime | date) -> str:
         if isinstance(value, Decimal):
@@ -183,41 +190,26 @@ class Postgresql(Database):
         return int(max(rows, 0) / (0.9 * self.spec.part_rows)) + 1
 
     def _key_ranges(self, session: PostgresSession, key: str) -> list[str]:
-        """Ranges of a key by the planner's histogram, else of equal width between its least and greatest value."""
-        parts, name = table_parts(self.spec.table or "", self.where), self.quote(key)
-        schema = _text(parts[0]) if len(parts) > 1 else "ANY (current_schemas(false))"
-        found = session.rows(
-            "SELECT histogram_bounds::text AS bounds, c.reltuples::float8 AS rows FROM pg_class c LEFT JOIN pg_stats s "
-            f"ON s.schemaname = {schema} AND s.tablename = {_text(parts[-1])} AND s.attname = {_text(key)} "
-            f"WHERE c.oid = {self._oid}"
+        """Ranges of a key, cut at values of a sample of it: this needs no arithmetic, so keys of all types that order
+        will do, and no statistics beyond the number of rows."""
+        name = self.quote(key)
+        facts = session.rows(
+            "SELECT c.relkind::text AS kind, c.reltuples::float8 AS rows, format_type(a.atttypid, a.atttypmod) AS type "
+            f"FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid WHERE c.oid = {self._oid} "
+            f"AND a.attname = {_text(key)}"
         )[0]
-        wanted = self._parts(found["rows"])
-        kind = session.rows(
-            f"SELECT format_type(atttypid, atttypmod) AS t FROM pg_attribute WHERE attrelid = {self._oid} "
-            f"AND attname = {_text(key)}"
-        )
-        if not kind or wanted < 2:
+        parts = self._parts(facts["rows"])
+        if facts["kind"] not in ("r", "m", "p") or parts < 2:
             return [""]
-        if found["bounds"]:
-            bounds = re.findall(r'"([^"]*)"|([^{},"]+)', found["bounds"])
-            texts = [quoted or plain for quoted, plain in bounds]
-            step = max(1, len(texts) // wanted)
-            texts = texts[step:-1:step]
-        else:
-            texts = self._equal_widths(session, name, kind[0]["t"], wanted)
-        cuts = [f"{_text(text)}::{kind[0]['t']}" for text in dict.fromkeys(texts)]
-        return [*between(name, cuts), f"{name} IS NULL"] if cuts else [""]
-
-    def _equal_widths(self, session: PostgresSession, name: str, kind: str, parts: int) -> list[str]:
-        shares = ", ".join(f"({n})" for n in range(1, parts))
-        middle = f"least + (greatest - least) * (n::float8 / {parts})"
-        if not kind.startswith(("timestamp", "date")):
-            middle = f"trunc(least + (greatest - least)::numeric * n / {parts})"
+        percent = min(100.0, 100.0 * max(_SAMPLE_ROWS, _SAMPLE_PER_PART * parts) / facts["rows"])
         found = session.rows(
-            f"SELECT ({middle})::{kind}::text AS cut FROM (SELECT min({name}) AS least, max({name}) AS greatest "
-            f"FROM {self.relation}) b, (VALUES {shares}) AS s(n) ORDER BY n"
+            f"SELECT DISTINCT ON (part) k::text AS cut FROM (SELECT {name} AS k, "
+            f"row_number() OVER (ORDER BY {name}) * {parts} / (count(*) OVER () + 1) AS part "
+            f"FROM {self.table} TABLESAMPLE SYSTEM ({percent:.9f}) REPEATABLE (1) WHERE {name} IS NOT NULL) s "
+            "WHERE part > 0 ORDER BY part, k"
         )
-        return [row["cut"] for row in found if row["cut"] is not None]
+        cuts = [f"{_text(text)}::{facts['type']}" for text in dict.fromkeys(row["cut"] for row in found)]
+        return [*between(name, cuts), f"{name} IS NULL"] if cuts else [""]
 
 
 def between(name: str, cuts: Sequence[str]) -> list[str]:
@@ -260,9 +252,9 @@ def exact(array: pa.Array, column: Column, where: str) -> pa.Array:
 
 
 def _text(value: str) -> str:
-    """A text in SQL; standard_conforming_strings is the server's default since version 9.1."""
-    if "\0" in value or "\\" in value:
-        raise ConfigError("A name has a zero byte or a backslash in it", code="bad_name")
+    """A text in SQL; sessions set standard_conforming_strings."""
+    if "\0" in value:
+        raise ConfigError("A name has a zero byte in it", code="bad_name")
     return "'" + value.replace("'", "''") + "'"
 
 
@@ -330,4 +322,6 @@ def _told(error: Exception, database: Postgresql) -> BaseOpsError:
             found=f"SQLSTATE {state}" if state else "no such database or role",
             todo="check table, query, cursor and key of the source",
         )
-    return Transient("PostgreSQL could not be read", code="sql_failed", where=where, found=state or "no connection")
+    # while rows come, the driver tells no SQLSTATE
+    found = state or ("an error that its own log names" if "ERROR:" in text else "no connection")
+    return Transient("PostgreSQL could not be read", code="sql_failed", where=where, found=found)

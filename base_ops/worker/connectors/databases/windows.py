@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
-from decimal import Decimal
+from decimal import Decimal, localcontext
 from itertools import pairwise
 from typing import Any, Literal
 
@@ -24,6 +24,8 @@ Value = Decimal | datetime | date
 _START = "start"
 AHEAD = timedelta(hours=1)
 _FARTHEST_ZONE = timedelta(hours=14)
+_DIGITS = 200
+"""More than a number of any database has; decimals would else be rounded to 28 where they are subtracted."""
 
 
 @dataclass(frozen=True)
@@ -58,16 +60,21 @@ def plan(bounds: Sequence[Any], newest: Any, lag: Any) -> tuple[list[Window], li
     ends: list[Any] = list(bounds) or [None]
     last = ends[-1]
     if newest is not None and (last is None or newest > last):
-        if last is None or newest - lag > last:
-            ends.append(newest - lag)
+        if last is None or _before(newest, lag) > last:
+            ends.append(_before(newest, lag))
         ends.append(newest)
     windows = [Window(low, high) for low, high in pairwise(ends)]
     if ends[-1] is None:
         return [], []
-    settled = ends[-1] - lag
+    settled = _before(ends[-1], lag)
     while len(ends) > 2 and ends[1] <= settled:
         ends.pop(0)
     return windows, ends
+
+
+def _before(value: Any, lag: Any) -> Any:
+    with localcontext(prec=_DIGITS):
+        return value - lag
 
 
 def lag_of(kind: Kind, lag_s: float, lag_keys: int) -> Any:
