@@ -292,7 +292,15 @@ def _check_format(document: YamlDocument, source: Mapping[str, Any], folder: Pat
 
 
 def _check_policies(document: YamlDocument, source: Mapping[str, Any], folder: Path) -> None:
-    """What ingestion-policies.yaml asks of every source."""
+    """What ingestion-policies.yaml asks of every source; and that outside env dev peers are verified."""
+    tls = _at(source, ("authentication", "tls", "verify"))
+    if tls is False and (env := load_settings().env) != "dev":
+        raise ConfigError(
+            f"source {source.get('id')}: the peer's certificate would not be verified in env={env}",
+            code="unverified_tls",
+            where=document.where("authentication", "tls", "verify"),
+            todo="put the peer's authority into the connection as ca_certificate, and leave verify out",
+        )
     from base_ops.data_ingestion.options.agreements import load_policies
     from base_ops.data_ingestion.options.fitting import connector_of_path
 

@@ -184,6 +184,19 @@ def test_anchors_and_merged_keys_are_read_and_a_byte_order_mark_is_no_fault(conf
     assert document.data["b"] == {"p": 1, "q": 2} and document.line("b", "q") == 4
 
 
+@pytest.mark.parametrize(("env", "faults"), [("dev", 0), ("prod", 1)])
+def test_verification_may_be_off_in_dev_only(
+    env: str, faults: int, config: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("BASE_ENV", env)
+    block = "authentication:\n  template: basic\n  tls: {verify: false}\n"
+    (config / "sources" / "x.yaml").write_text(f"id: x\nconnection: c\nhttp: {{path: /v1}}\n{block}")
+    found = check_folder(config.parent)[1]
+    assert [fault.where for fault in found] == [
+        f"{config / 'sources' / 'x.yaml'}, line 6, key authentication.tls.verify"
+    ] * faults
+
+
 def test_a_tag_of_python_is_refused() -> None:
     with pytest.raises(ConfigError, match="line 1"):
         parse_yaml('a: !!python/object/apply:os.system ["true"]\n', "f")

@@ -216,6 +216,11 @@ POLICIES: dict[str, tuple[str, str, str]] = {
         f"id: a\nhttp: {{path: /q}}\n{AGREED}",
         "authentication is missing",
     ),
+    "another type of data": (
+        "mapping_rules: [{data_type: orders, sources: a}]\n",
+        "id: a\nhttp: {path: /q}\nagreement:\n  data_types: [trades]\n",
+        "a.yaml, line 4, key agreement.data_types",
+    ),
     "an unknown key": (
         "security: {tls: 1}\n",
         "id: a\nhttp: {path: /q}\n",

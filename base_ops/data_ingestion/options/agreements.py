@@ -52,7 +52,7 @@ class MappingRule(Spec):
     """Which sources bring one type of data."""
 
     data_type: str
-    """E.g. equity_prices."""
+    """E.g. equity_prices; an agreement of each of the sources must have it among its data_types."""
     sources: Names = Field(min_length=1)
     """Ids, the preferred one first."""
 
@@ -98,6 +98,16 @@ class IngestionPoliciesFile(Spec):
                 )
         if priority in self.security.authentication and not is_local and "authentication" not in source:
             yield (), f"authentication is missing, which security.authentication asks of {priority} sources"
+
+        given = agreement.get("data_types") or ()
+        for rule in self.mapping_rules:
+            if source.get("id") in rule.sources and rule.data_type not in (
+                [given] if isinstance(given, str) else given
+            ):
+                yield (
+                    ("agreement", "data_types"),
+                    f"agreement.data_types lacks {rule.data_type}, for which mapping_rules names this source",
+                )
 
     def references(self) -> Iterator[Reference]:
         """The sources that are named, each with its key."""

@@ -221,7 +221,6 @@ class LdapTemplate(AuthenticationTemplate):
     `directory` (host[:port]) in the connection's extra, a check asks it too, by a simple bind over TLS (LDAPS)."""
 
     kind: Literal["ldap"] = "ldap"
-    directory: Literal["active_directory", "openldap"] = "openldap"
     bind_dn: str = "{login}"
     """How the login is written, e.g. uid={login},ou=people,dc=example,dc=org or {login}@corp.example."""
     port: int = Field(636, ge=1, le=65535)
@@ -276,12 +275,11 @@ class QueueTemplate(AuthenticationTemplate):
 
 class HmacTemplate(AuthenticationTemplate):
     """Each request signed with HMAC-SHA256 over method, path with query, time stamp and the body's SHA-256, one per
-    line: login = key id, password = key."""
+    line: login = key id, password = key. Each try is signed anew: how old a signature may be (often 300 s) is the
+    peer's to say."""
 
     kind: Literal["hmac"] = "hmac"
     algorithm: Literal["sha256"] = "sha256"
-    window_s: float = Field(300.0, gt=0)
-    """A signature older or younger than this is refused by the peer, seconds."""
     key_id_header: str = "X-Key-Id"
     timestamp_header: str = "X-Timestamp"
     signature_header: str = "X-Signature"

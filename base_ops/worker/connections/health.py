@@ -204,7 +204,9 @@ class Inspector:
     def _context(self) -> ssl.SSLContext:
         if self.site.source.authentication is not None:
             return tls_context(credentials_of(self.site), min_version=self.min_version)
-        context = ssl.create_default_context()
+        from base_ops.worker.connectors.tls import tls_context as context_of_connection
+
+        context = context_of_connection(self.site)
         if self.min_version == "1.3":
             context.minimum_version = ssl.TLSVersion.TLSv1_3
         return context

@@ -312,7 +312,9 @@ class Web:
             raise self._error(Transient, "The body was cut or is no HTTP", "cut_body", url) from None
         except httpx.TransportError as error:
             if "CERTIFICATE_VERIFY_FAILED" in str(error):
-                todo = "have the server's certificate corrected, or add its authority to the worker's trust store"
+                todo = (
+                    "have the server's certificate corrected, or add its authority as ca_certificate to the connection"
+                )
                 raise self._error(
                     ConfigError, "The server's certificate cannot be verified", "bad_certificate", url, "", todo
                 ) from None
@@ -426,6 +428,14 @@ def _client_options(site: Site, endpoint: str, profile: ConnectionProfile) -> di
     """What the source's authentication template says; without one, what `http.auth` says."""
     source = site.source
     options: dict[str, Any] = {"auth": _auth(site, endpoint)}
+    if (
+        source.authentication is None
+        and site.connection
+        and {"ca_certificate", "verify"} & site.connection.extra.keys()
+    ):
+        from base_ops.worker.connectors.tls import tls_context
+
+        options["verify"] = tls_context(site)
     if source.authentication is not None:
         from base_ops.worker.connections.credentials import credentials_of
         from base_ops.worker.connections.http import client_options

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from fakes.certificates import Authority
 from fakes.collecting import Asked, Reply, Script, ScriptedServer, StillClock, in_turn, page, serving, wait_until
 
 from base_ops.core.errors import BadInput, BaseOpsError, ConfigError, Denied, Transient
@@ -145,6 +146,32 @@ def test_a_certificate_nobody_vouches_for(tmp_path: Path) -> None:
         with pytest.raises(ConfigError) as error:
             fetch(where)
     assert (error.value.code, clock.slept, server.asked) == ("bad_certificate", [], [])
+
+
+@pytest.mark.parametrize(
+    ("extra", "env", "code"),
+    [
+        ({"ca_certificate": "its"}, "prod", None),
+        ({"ca_certificate": "another"}, "prod", "bad_certificate"),
+        ({"ca_certificate": "its", "verify": False}, "prod", "unverified_tls"),
+        ({"verify": False}, "dev", None),
+    ],
+)
+def test_a_private_authority_without_a_template(
+    extra: dict[str, Any], env: str, code: str | None, tmp_path: Path
+) -> None:
+    ours = {"its": Authority(), "another": Authority()}
+    told = {key: ours[value].certificate if key == "ca_certificate" else value for key, value in extra.items()}
+    with serving(in_turn(OK), ours["its"].serving(ours["its"].issue(), tmp_path)) as server:
+        where = site(tmp_path, server, StillClock(), auth="bearer", env=env)
+        assert where.connection is not None
+        where = replace(where, connection=replace(where.connection, scheme="https", extra=told))
+        if code is None:
+            assert fetch(where)[1] == [b"[1]"]
+            return
+        with pytest.raises(ConfigError) as error:
+            fetch(where)
+        assert (error.value.code, server.asked) == (code, [])
 
 
 def test_nothing_answers(tmp_path: Path) -> None:
