@@ -7,7 +7,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from base_ops.core.config import fill_template
+from base_ops.data_ingestion.config.sources import fill_template
 from base_ops.data_ingestion.options.sources.source import SourceSpec
 from base_ops.worker.connections import tokens
 from base_ops.worker.connections.credentials import Keyring, credentials_of

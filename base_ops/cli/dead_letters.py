@@ -87,7 +87,7 @@ def approve(letter: str, who: str) -> None:
 def replay(letter: str) -> None:
     """Fetch LETTER again, as its source is declared today."""
     from base_ops.cli.requests import run_here
-    from base_ops.core.config import load_source
+    from base_ops.data_ingestion.config.sources import load_source
 
     queue = _queue()
     held = queue.find(letter)

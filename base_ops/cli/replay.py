@@ -120,7 +120,7 @@ def _folder_in_lake(quarantine: str) -> tuple[str, str]:
 
 def _read_spec(store: Store, folder: str) -> ReadSpec:
     """How the records' source is read: from its configuration."""
-    from base_ops.core.config import load_source
+    from base_ops.data_ingestion.config.sources import load_source
     from base_ops.data_ingestion.options.reading import ReadSpec
     from base_ops.worker.lake.quarantine import read_quarantine
 

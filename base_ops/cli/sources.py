@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from base_ops.cli.output import console, error_console, table
-from base_ops.core.config import config_dir, load_source, source_ids
+from base_ops.core.config import config_dir
 from base_ops.core.errors import BaseOpsError, ConfigError
 from base_ops.core.outcomes import Outcome
 from base_ops.core.settings import load_settings
 from base_ops.core.spec import is_template
+from base_ops.data_ingestion.config.sources import load_source, source_ids
 
 if TYPE_CHECKING:
     from base_ops.worker.connections.health import Standing

@@ -7,9 +7,9 @@ import re
 from collections.abc import Mapping
 from datetime import date
 from functools import cache
-from typing import Any, Literal, Self, cast, get_args, get_origin
+from typing import Annotated, Any, Literal, Self, cast, get_args, get_origin
 
-from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, TypeAdapter, ValidationError
 
 from base_ops.core.errors import ConfigError, did_you_mean
 from base_ops.core.ids import AgentId
@@ -29,6 +29,15 @@ class Spec(BaseModel):
         Asked where a Request is made: a pod has no configuration, and does the same work as a process here.
         """
         return self
+
+
+def as_list(value: Any) -> Any:
+    """One alone is a list of one."""
+    return [value] if isinstance(value, (str, Mapping)) else value
+
+
+Names = Annotated[tuple[str, ...], BeforeValidator(as_list)]
+"""A list of names; one alone needs no brackets."""
 
 
 def spec_type(agent: AgentId) -> Any:

@@ -9,11 +9,11 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from base_ops.core.config import check_source, load_source
 from base_ops.core.errors import ConfigError, did_you_mean
 from base_ops.core.ids import AgentId, check_name
 from base_ops.core.spec import check, parse_spec, spec_type
 from base_ops.core.yamlio import YamlDocument, load_yaml
+from base_ops.data_ingestion.config.sources import check_source, load_source
 from base_ops.data_ingestion.options.schedules import DependencySchedule, NamedSchedule, TimeSchedule, resolved
 from base_ops.orchestration.pipeline import Pipeline, ResultsOf, TaskModel
 

@@ -107,7 +107,7 @@ def test_completion_scripts(tmp_path: Path, shell: str) -> None:
 
 
 def test_init_source_writes_a_source_that_is_right_for_the_file(tmp_path: Path) -> None:
-    from base_ops.core.config import load_source
+    from base_ops.data_ingestion.config.sources import load_source
     from base_ops.data_ingestion.options.sources.source import SourceSpec
 
     (tmp_path / "drop").mkdir()

@@ -14,11 +14,12 @@ from fakes.collecting import StillClock, connect, context
 from fakes.identity import CLIENT, SECRET, Provider, identity_provider
 
 from base_ops.cli import cli
-from base_ops.core.config import check_folder, config_dir, fill_template, load_source
+from base_ops.core.config import check_folder, config_dir
 from base_ops.core.errors import BaseOpsError, ConfigError, Denied
 from base_ops.core.ids import uuid7
 from base_ops.core.protocol import Identity, Request, Result, StepRequest
 from base_ops.core.settings import Settings
+from base_ops.data_ingestion.config.sources import fill_template, load_source
 from base_ops.data_ingestion.jobs import connector
 from base_ops.data_ingestion.options.sources.source import SourceSpec
 from base_ops.data_ingestion.specs.connector import ConnectorSpec

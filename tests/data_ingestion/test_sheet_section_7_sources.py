@@ -21,11 +21,11 @@ from fakes.collecting import Reply, StillClock, collected, connect, context, in_
 from fakes.identity import CLIENT, SECRET, Provider, identity_provider
 
 from base_ops.calendars.recurrence import moments_between
-from base_ops.core.config import fill_template
 from base_ops.core.ids import uuid7
 from base_ops.core.outcomes import Outcome
 from base_ops.core.protocol import DataRef, Identity, Request, Result, StepRequest
 from base_ops.core.settings import Settings
+from base_ops.data_ingestion.config.sources import fill_template
 from base_ops.data_ingestion.options.schedule_policies import load_schedules
 from base_ops.worker.connections import tokens
 from base_ops.worker.lake import Lake

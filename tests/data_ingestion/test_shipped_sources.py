@@ -12,10 +12,12 @@ from click.testing import CliRunner
 from fakes.collecting import context
 
 from base_ops.cli import cli
-from base_ops.core.config import check_folder, config_dir, load_source, source_ids
+from base_ops.core.config import check_folder, config_dir
 from base_ops.core.protocol import StepResult
+from base_ops.data_ingestion.config.sources import load_source, source_ids
 from base_ops.data_ingestion.jobs.scheduler.fallbacks import discover_fallback_sources
-from base_ops.data_ingestion.options.agreements import BAD_ROWS_SHARE, FormatSpecificationsFile, load_policies
+from base_ops.data_ingestion.options.agreements import BAD_ROWS_SHARE
+from base_ops.data_ingestion.options.policies import FormatSpecificationsFile, load_policies
 from base_ops.data_ingestion.options.retries import RetryPoliciesFile, RetryPolicySpec, policy_of
 from base_ops.data_ingestion.options.schedule_policies import SchedulesFile, load_schedules
 from base_ops.data_ingestion.options.sources.source import SourceSpec

@@ -8,9 +8,11 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
+from base_ops.core.config import config_dir, load_config
 from base_ops.core.errors import did_you_mean
 from base_ops.core.spec import Misfit, Spec
-from base_ops.data_ingestion.options.agreements import Reference
+from base_ops.data_ingestion.config.sources import load_source, source_ids
+from base_ops.data_ingestion.options.policies import Reference
 from base_ops.data_ingestion.options.sources.source import PROTOCOLS
 
 MAX_TRIES = 10
@@ -179,8 +181,6 @@ def policy_of(source: str, folder: Path | None = None) -> RetryPolicySpec:
     Raises:
         ConfigError: a fault in the file, or in the source's.
     """
-    from base_ops.core.config import config_dir, load_config, load_source, source_ids
-
     where = folder or config_dir()
     found = load_config(RetryPoliciesFile, where / "data_ingestion" / "retry-policies.yaml")
     if found is None:

@@ -9,14 +9,15 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, field_serializer, model_validator
 
+from base_ops.core.config import config_dir as configured
+from base_ops.core.config import load_config
 from base_ops.core.errors import did_you_mean
-from base_ops.core.spec import Misfit, Spec
-from base_ops.data_ingestion.options.agreements import Reference
+from base_ops.core.spec import Misfit, Names, Spec
+from base_ops.data_ingestion.options.policies import Reference
 from base_ops.data_ingestion.options.schedules import (
     DependencySchedule,
     MaintenanceSpec,
     NamedSchedule,
-    Names,
     TimeSchedule,
     When,
     check_dependencies,
@@ -205,8 +206,5 @@ def load_schedules(config_dir: Path | None = None) -> SchedulesFile:
     Raises:
         ConfigError: naming file, line and key.
     """
-    from base_ops.core.config import config_dir as configured
-    from base_ops.core.config import load_config
-
     found: SchedulesFile | None = load_config(SchedulesFile, schedules_path(config_dir or configured()))
     return found or SchedulesFile()

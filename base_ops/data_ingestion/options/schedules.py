@@ -24,7 +24,7 @@ from zoneinfo import ZoneInfo
 from pydantic import AfterValidator, BeforeValidator, Field, field_validator, model_validator
 
 from base_ops.core.errors import did_you_mean
-from base_ops.core.spec import Misfit, Spec
+from base_ops.core.spec import Misfit, Names, Spec, as_list
 
 _PART = re.compile(r"(\d+)([smhd])")
 _UNITS = {"d": 86_400, "h": 3_600, "m": 60, "s": 1}
@@ -108,15 +108,10 @@ def _checked_zone(text: str) -> str:
     return text
 
 
-def _as_list(value: Any) -> Any:
-    return [value] if isinstance(value, (str, Mapping)) else value
-
-
 Duration = Annotated[str, AfterValidator(_checked_duration)]
 Moment = Annotated[str, AfterValidator(_checked_moment)]
 Cron = Annotated[str, AfterValidator(_checked_cron)]
 Zone = Annotated[str, AfterValidator(_checked_zone)]
-Names = Annotated[tuple[str, ...], BeforeValidator(_as_list)]
 
 
 class MaintenanceSpec(Spec):
@@ -135,9 +130,9 @@ class MaintenanceSpec(Spec):
 class TimeSchedule(Spec):
     """What all schedules by the clock have in common."""
 
-    maintenance: Annotated[tuple[str | MaintenanceSpec, ...], BeforeValidator(_as_list)] = ()
+    maintenance: Annotated[tuple[str | MaintenanceSpec, ...], BeforeValidator(as_list)] = ()
     """Windows in which nothing starts: names of schedules.yaml, or written out."""
-    events: Annotated[tuple[Literal[EVENTS], ...], BeforeValidator(_as_list)] = ()  # type: ignore[valid-type]
+    events: Annotated[tuple[Literal[EVENTS], ...], BeforeValidator(as_list)] = ()  # type: ignore[valid-type]
     """In pipelines: also when one of these events is reported."""
 
     @property
@@ -154,7 +149,7 @@ class MarketSchedule(TimeSchedule):
 
     market: str
     """Name of a calendar, e.g. XNYS."""
-    at: Annotated[tuple[Moment, ...], BeforeValidator(_as_list)] = ()
+    at: Annotated[tuple[Moment, ...], BeforeValidator(as_list)] = ()
     """Moments of each session: open, close, break_start, break_end, with an offset such as +15m or -1h."""
     every: Duration | None = None
     """All through each session, counted from `start`; not inside a lunch break."""
@@ -205,7 +200,7 @@ def _check_interval(value: str) -> None:
 class EventSchedule(Spec):
     """When something is reported; each event is an Airflow Asset base://event/<name>."""
 
-    events: Annotated[tuple[Literal[EVENTS], ...], BeforeValidator(_as_list)] = Field(min_length=1)  # type: ignore[valid-type]
+    events: Annotated[tuple[Literal[EVENTS], ...], BeforeValidator(as_list)] = Field(min_length=1)  # type: ignore[valid-type]
     """One of them is enough."""
 
 

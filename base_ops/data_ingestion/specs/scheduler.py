@@ -7,11 +7,12 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
-from base_ops.core.config import config_dir, source_ids
-from base_ops.core.spec import Spec
-from base_ops.data_ingestion.options.agreements import load_policies
+from base_ops.core.config import config_dir
+from base_ops.core.spec import Names, Spec
+from base_ops.data_ingestion.config.sources import source_ids
+from base_ops.data_ingestion.options.policies import load_policies
 from base_ops.data_ingestion.options.schedule_policies import SchedulesFile, load_schedules
-from base_ops.data_ingestion.options.schedules import Names, Zone
+from base_ops.data_ingestion.options.schedules import Zone
 from base_ops.data_ingestion.options.sources.source import SourceSpec
 
 

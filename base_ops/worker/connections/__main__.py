@@ -8,10 +8,10 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from base_ops.core.config import fill_template
 from base_ops.core.errors import BaseOpsError, ConfigError, did_you_mean
 from base_ops.core.settings import load_settings
 from base_ops.core.spec import check
+from base_ops.data_ingestion.config.sources import fill_template
 from base_ops.data_ingestion.options.connections import AnyTemplate, ConnectorChecks, LdapTemplate
 from base_ops.data_ingestion.options.fitting import FITTING, database_of, family_of
 from base_ops.data_ingestion.options.sources.source import SourceSpec

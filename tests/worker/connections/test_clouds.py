@@ -18,8 +18,8 @@ from fakes.file_servers import PASSWORD, asyncssh_server, ftp_server, openssh
 from fakes.identity import CLIENT, SECRET, Provider, identity_provider
 from fakes.s3 import client, s3_server
 
-from base_ops.core.config import fill_template
 from base_ops.core.errors import BaseOpsError, ConfigError, Denied
+from base_ops.data_ingestion.config.sources import fill_template
 from base_ops.data_ingestion.options.sources.source import SourceSpec
 from base_ops.worker.connections import clouds, tokens
 from base_ops.worker.connections.credentials import Keyring, credentials_of

@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from base_ops.core.config import config_dir, fill_template
+from base_ops.core.config import config_dir
 from base_ops.core.errors import ConfigError
 from base_ops.core.yamlio import load_yaml
+from base_ops.data_ingestion.config.sources import fill_template
 from base_ops.data_ingestion.options.fitting import FAMILIES, FITTING
 from base_ops.data_ingestion.options.sources.source import SourceSpec
 from base_ops.worker.connections.__main__ import BLOCKS

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 from fakes.certificates import Authority
 
-from base_ops.core.config import fill_template
 from base_ops.core.errors import BaseOpsError, ConfigError, Denied, Transient
+from base_ops.data_ingestion.config.sources import fill_template
 from base_ops.data_ingestion.options.sources.source import SourceSpec
 from base_ops.worker.connections.credentials import Credentials
 from base_ops.worker.connections.ldap import bind

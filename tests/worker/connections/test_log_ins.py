@@ -13,8 +13,8 @@ from fakes import secured
 from fakes.certificates import Authority
 from fakes.secured import CERTIFIED, PASSWORD
 
-from base_ops.core.config import fill_template
 from base_ops.core.errors import BaseOpsError, ConfigError, Denied, Transient
+from base_ops.data_ingestion.config.sources import fill_template
 from base_ops.data_ingestion.options.connections import ConnectorChecks
 from base_ops.data_ingestion.options.sources.source import SourceSpec
 from base_ops.worker.connections.__main__ import BLOCKS

@@ -11,8 +11,8 @@ import pytest
 from fakes.collecting import Reply, StillClock, serving
 from fakes.databases import free_port
 
-from base_ops.core.config import fill_template
 from base_ops.core.errors import ConfigError
+from base_ops.data_ingestion.config.sources import fill_template
 from base_ops.data_ingestion.options.sources.source import SourceSpec
 from base_ops.worker.connections.pools import BalancedTransport, Balancer, Endpoint
 from base_ops.worker.connectors import open_connector

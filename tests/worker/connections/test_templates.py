@@ -16,9 +16,10 @@ from fakes.certificates import Authority
 from fakes.collecting import StillClock
 from fakes.identity import CLIENT, KEY, PASSWORD, SECRET, USER, Provider, identity_provider
 
-from base_ops.core.config import config_dir, fill_template
+from base_ops.core.config import config_dir
 from base_ops.core.errors import BaseOpsError, ConfigError, Denied, Transient
 from base_ops.core.yamlio import load_yaml
+from base_ops.data_ingestion.config.sources import fill_template
 from base_ops.data_ingestion.options.fitting import FAMILIES, FITTING
 from base_ops.data_ingestion.options.sources.source import SourceSpec
 from base_ops.worker.connections import oauth, tokens

@@ -15,8 +15,8 @@ import pytest
 from fakes.collecting import StillClock
 from fakes.identity import CLIENT, SECRET, Provider, identity_provider
 
-from base_ops.core.config import fill_template
 from base_ops.core.errors import Denied
+from base_ops.data_ingestion.config.sources import fill_template
 from base_ops.data_ingestion.options.sources.source import SourceSpec
 from base_ops.worker.connections import tokens
 from base_ops.worker.connections.credentials import Credentials, Keyring, credentials_of
@@ -170,7 +170,7 @@ def test_processes_that_start_together_ask_once(provider: Provider, tmp_path: Pa
     code = """
 import json, sys
 from pathlib import Path
-from base_ops.core.config import fill_template
+from base_ops.data_ingestion.config.sources import fill_template
 from base_ops.data_ingestion.options.sources.source import SourceSpec
 from base_ops.worker.connections.credentials import Credentials, Keyring
 from base_ops.worker.connections.http import token_of

@@ -167,7 +167,7 @@ def test_the_driver_is_told_what_the_template_says(name: str, tmp_path: Path) ->
     """Its options are looked at, since no server could be had."""
     from fakes.certificates import Authority
 
-    from base_ops.core.config import fill_template
+    from base_ops.data_ingestion.config.sources import fill_template
     from base_ops.worker.connectors import open_connector
 
     authority = Authority()

@@ -171,7 +171,7 @@ def test_encrypted(tmp_path: Path) -> None:
 
 
 def test_a_key_in_the_query_is_sent(tmp_path: Path) -> None:
-    from base_ops.core.config import fill_template
+    from base_ops.data_ingestion.config.sources import fill_template
 
     heard: list[str] = []
 
@@ -195,7 +195,7 @@ def test_a_key_in_the_query_is_sent(tmp_path: Path) -> None:
 def test_a_refused_token_is_renewed_once(tmp_path: Path) -> None:
     from fakes.identity import CLIENT, SECRET, identity_provider
 
-    from base_ops.core.config import fill_template
+    from base_ops.data_ingestion.config.sources import fill_template
     from base_ops.worker.connections.tokens import forget_tokens
 
     seen: list[str] = []

@@ -1,0 +1,1 @@
+"""The configuration of data_ingestion in git: its sources, and what is checked of all its files."""
