@@ -14,7 +14,7 @@ from base_ops.worker.connections.credentials import Keyring, credentials_of
 from base_ops.worker.connections.http import client_options
 from base_ops.worker.connections.tokens import Token, TokenSource
 from base_ops.worker.connectors.base import Report, Site
-from base_ops.worker.connectors.web import Web
+from base_ops.worker.connectors.web.client import Web
 from base_ops.worker.secrets import ConnectionInfo
 
 

@@ -15,7 +15,7 @@ from base_ops.data_ingestion.options.sources.source import PROTOCOLS, SourceSpec
 from base_ops.worker.connections.credentials import fitted
 from base_ops.worker.connectors.base import Connector, Site
 
-_SHARED = {"__init__", "base", "cursor", "extras", "files", "packing", "paging", "pattern", "selection", "tls", "web"}
+_SHARED = {"__init__", "base", "cursor", "extras", "files", "pattern", "selection", "tls"}
 
 
 def known_protocols() -> list[str]:

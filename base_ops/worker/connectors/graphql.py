@@ -18,8 +18,9 @@ from base_ops.core.errors import BadInput, BaseOpsError, ConfigError, Denied, Tr
 from base_ops.core.protocol import Finding
 from base_ops.data_ingestion.options.sources.web import GraphqlSpec
 from base_ops.worker.connectors.base import Fetched, Keep, Report, Site
-from base_ops.worker.connectors.paging import Ask, bad_page, dig, read_json
-from base_ops.worker.connectors.web import Answer, Web
+from base_ops.worker.connectors.web.body import Answer
+from base_ops.worker.connectors.web.client import Web
+from base_ops.worker.connectors.web.paging import Ask, bad_page, dig, read_json
 from base_ops.worker.lake.landing import History
 
 _DENIED = {"UNAUTHENTICATED": "unauthorized", "FORBIDDEN": "forbidden", "UNAUTHORIZED": "unauthorized"}

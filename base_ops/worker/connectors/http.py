@@ -12,8 +12,9 @@ from base_ops.core.errors import ConfigError
 from base_ops.core.protocol import Finding
 from base_ops.worker.connectors.base import Fetched, Keep, Report, Site, all_at_once
 from base_ops.worker.connectors.cursor import Watermark
-from base_ops.worker.connectors.paging import Ask, Page, Pager, dig, read_page
-from base_ops.worker.connectors.web import Answer, Web
+from base_ops.worker.connectors.web.body import Answer
+from base_ops.worker.connectors.web.client import Web
+from base_ops.worker.connectors.web.paging import Ask, Page, Pager, dig, read_page
 from base_ops.worker.lake.landing import History
 
 

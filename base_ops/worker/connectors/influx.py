@@ -22,8 +22,8 @@ from base_ops.worker.connectors.base import Fetched, Keep, Report, Site, save
 from base_ops.worker.connectors.databases import windows
 from base_ops.worker.connectors.databases.tls import checked_mode
 from base_ops.worker.connectors.extras import require
-from base_ops.worker.connectors.packing import unpacked
 from base_ops.worker.connectors.tls import tls_context
+from base_ops.worker.connectors.web.packing import unpacked
 from base_ops.worker.lake.landing import History
 
 _DIALECT = {

@@ -19,8 +19,8 @@ from base_ops.core.errors import BadInput, BaseOpsError, ConfigError, Denied, Tr
 from base_ops.data_ingestion.options.sources.web import SoapSpec
 from base_ops.worker.connectors.base import Fetched, Keep, Report, Site
 from base_ops.worker.connectors.extras import require
-from base_ops.worker.connectors.paging import Ask
-from base_ops.worker.connectors.web import Web
+from base_ops.worker.connectors.web.client import Web
+from base_ops.worker.connectors.web.paging import Ask
 from base_ops.worker.lake.landing import History
 
 _ENVELOPES = {

@@ -22,7 +22,7 @@ from base_ops.worker.connectors.base import Keep, Report, Site
 from base_ops.worker.connectors.selection import shown
 from base_ops.worker.connectors.streams.envelope import Envelope
 from base_ops.worker.connectors.streams.taking import Taking
-from base_ops.worker.connectors.web import Web
+from base_ops.worker.connectors.web.client import Web
 from base_ops.worker.lake.landing import History
 
 _LINE = re.compile(r"\r\n|\n|\r")

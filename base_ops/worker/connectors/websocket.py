@@ -18,11 +18,11 @@ from base_ops.data_ingestion.options.sources.web import WebsocketSpec
 from base_ops.worker.backoff import Backoff, retry
 from base_ops.worker.connectors.base import Keep, Report, Site
 from base_ops.worker.connectors.extras import require
-from base_ops.worker.connectors.paging import dig
 from base_ops.worker.connectors.streams.envelope import Envelope
 from base_ops.worker.connectors.streams.taking import Taking
 from base_ops.worker.connectors.tls import tls_context
-from base_ops.worker.connectors.web import Web
+from base_ops.worker.connectors.web.client import Web
+from base_ops.worker.connectors.web.paging import dig
 from base_ops.worker.lake.landing import History
 
 _TOO_BIG = 1009  # close code, RFC 6455 §7.4.1

@@ -9,96 +9,41 @@
 
 from __future__ import annotations
 
-import functools
 import logging
 import os
-import re
 import ssl
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 import httpx
 
-from base_ops import __version__
 from base_ops.core.errors import BaseOpsError, ConfigError, Denied, Transient
 from base_ops.core.protocol import Finding
-from base_ops.data_ingestion.options.connections import ConnectionProfile
-from base_ops.worker.backoff import Backoff, asked_pause_s, retry, retry_after_s
+from base_ops.worker.backoff import asked_pause_s, retry, retry_after_s
 from base_ops.worker.connections.pools import limits
 from base_ops.worker.connectors.base import Part, Report, Site
-from base_ops.worker.connectors.packing import not_known, packed_as, unpacked
-from base_ops.worker.connectors.paging import Ask
+from base_ops.worker.connectors.web.body import Answer, Body
+from base_ops.worker.connectors.web.packing import not_known
+from base_ops.worker.connectors.web.paging import Ask
+from base_ops.worker.connectors.web.settings import (
+    client_options_of,
+    endpoint_of,
+    has_profile,
+    headers_of,
+    origin_of,
+    profile_of,
+    quota_of,
+    tries_of,
+    trusted_context,
+)
 from base_ops.worker.lake.landing import LandedObject
-from base_ops.worker.quota import OwnBoard, Quota
 
 _REDIRECTS = 5
 _TRY_AGAIN = {408, 425, 429}
 _DENIED = {401: "unauthorized", 403: "forbidden", 407: "proxy_unauthorized"}
-_TOKEN = re.compile(r"[!-~](?:[ -~]*[!-~])?")
-_RANGE = re.compile(r"bytes (\d+)-\d+/(\d+)")
-_LOOPBACK = {"127.0.0.1", "localhost", "::1"}
-
-
-@dataclass(frozen=True)
-class Answer:
-    """A complete body on scratch."""
-
-    url: str
-    local: Path
-    sha256: str
-    bytes: int
-    etag: str | None
-    modified: str | None
-    link: str | None
-    status: int = 200
-
-
-@dataclass
-class Body:
-    """A body that is being received, over one try or several."""
-
-    part: Part
-    validator: str = ""
-    """The strong ETag of what has been received, where the server can send the rest; else ''."""
-
-    def wanted(self) -> dict[str, str]:
-        """Headers that ask for what is missing."""
-        if not self.validator or not self.part.size:
-            return {}
-        return {"Range": f"bytes={self.part.size}-", "If-Range": self.validator}
-
-    def restart(self) -> None:
-        self.part.restart()
-        self.validator = ""
-
-    def take(self, response: httpx.Response) -> None:
-        """Go on where it broke off if this is the rest of the same version, else begin anew.
-
-        Raises:
-            httpx.RemoteProtocolError: not what was asked for, or only a piece of it (RFC 9110 §15.3.7), which is kept.
-        """
-        size = None
-        if response.status_code == 206:
-            start = _RANGE.match(response.headers.get("content-range", ""))
-            same = self.wanted() != {} and response.headers.get("etag", "") == self.validator
-            if not same or start is None or int(start[1]) != self.part.size:
-                self.restart()
-                raise httpx.RemoteProtocolError("a range that was not asked for")
-            size = int(start[2])
-        else:
-            self.part.restart()
-        etag = response.headers.get("etag", "")
-        able = response.headers.get("accept-ranges", "").lower() == "bytes" or response.status_code == 206
-        plain = not packed_as(response)  # else ranges count packed bytes
-        self.validator = etag if able and plain and etag.startswith('"') else ""
-        self.part.extend(unpacked(response))
-        if size is not None and self.part.size != size:
-            raise httpx.RemoteProtocolError("a piece of the range that was asked for")
 
 
 class Web:
@@ -106,23 +51,23 @@ class Web:
 
     def __init__(self, site: Site, report: Report, connections: int = 10) -> None:
         self.site, self.spec, self.report = site, site.web, report
-        self.quota = _quota(site)
-        self.profile = _profile(site, connections)
+        self.quota = quota_of(site)
+        self.profile = profile_of(site, connections)
         self.connections = min(self.profile.pool, self.profile.per_host)
         """So many requests may be under way at once."""
-        self.tries, self.backoff = _tries(site, self.profile)
-        own_timeout = "timeout_s" in self.spec.model_fields_set or not _has_profile(site)
+        self.tries, self.backoff = tries_of(site, self.profile)
+        own_timeout = "timeout_s" in self.spec.model_fields_set or not has_profile(site)
         self.timeout_s = self.spec.timeout_s if own_timeout else self.profile.timeout_s
-        self.endpoint = _endpoint(site)
-        self.origin = _origin(self.endpoint)
+        self.endpoint = endpoint_of(site)
+        self.origin = origin_of(self.endpoint)
         for name in ("httpx", "httpcore"):  # they would log queries
             logging.getLogger(name).setLevel(logging.WARNING)
-        options = {"limits": limits(self.profile), **_client_options(site, self.endpoint, self.profile)}
+        options = {"limits": limits(self.profile), **client_options_of(site, self.endpoint, self.profile)}
         connect_s = self.timeout_s if own_timeout else self.profile.connect_s
         options["timeout"] = httpx.Timeout(self.timeout_s, connect=connect_s)
-        options.setdefault("verify", _trusted(os.environ.get("SSL_CERT_FILE"), os.environ.get("SSL_CERT_DIR")))
+        options.setdefault("verify", trusted_context(os.environ.get("SSL_CERT_FILE"), os.environ.get("SSL_CERT_DIR")))
         self.tls: ssl.SSLContext = options["verify"]
-        self.client = httpx.Client(**options, follow_redirects=False, headers=_headers(site))
+        self.client = httpx.Client(**options, follow_redirects=False, headers=headers_of(site))
 
     def __enter__(self) -> Web:
         return self
@@ -324,9 +269,9 @@ class Web:
 
     def _same_origin(self, url: str) -> str:
         """Credentials and trust are for one host: redirects and links that lead elsewhere are refused."""
-        if _origin(url) == self.origin:
+        if origin_of(url) == self.origin:
             return url
-        scheme, host, port = _origin(url)
+        scheme, host, port = origin_of(url)
         raise self._error(
             ConfigError,
             "The server leads to another host, which was not asked",
@@ -353,142 +298,6 @@ class Web:
         where = f"source {self.site.source.id}{name}, GET {urlsplit(url).path}"
         error: BaseOpsError = kind(what, code=code, where=where, found=found, todo=todo, retry_after_s=retry_after)
         return error
-
-
-def _quota(site: Site) -> Quota | None:
-    """Shared by all that use the same connection, or by the tasks of a source without one."""
-    rate = site.web.rate
-    if rate is None:
-        return None
-    name = site.connection.name if site.connection else site.source.id
-    board = site.landing.store if site.landing else OwnBoard()
-    return Quota(name, rate, site.clock, site.web.max_retry_after_s, board)
-
-
-def _endpoint(site: Site) -> str:
-    """The URL to ask: the connection's host and the source's path, or a full URL of the same host."""
-    http = site.web
-    base = site.connection.base_url if site.connection else ""
-    parts = urlsplit(http.path)
-    if not parts.scheme:
-        if not base or not urlsplit(base).hostname:
-            raise _bad_path(site, "a connection with a host, or a full URL")
-        return f"{base}/{http.path.lstrip('/')}"
-    if base and _origin(base) != _origin(http.path):
-        raise _bad_path(site, "a URL on the connection's own host: its credentials are for no other")
-    return http.path
-
-
-def _bad_path(site: Site, expected: str) -> ConfigError:
-    return ConfigError(
-        f"source {site.source.id}: there is no URL to ask", code="bad_url", where="source.http.path", expected=expected
-    )
-
-
-def _origin(url: str) -> tuple[str, str, int]:
-    try:
-        parts = urlsplit(url)
-        return (
-            parts.scheme,
-            (parts.hostname or "").lower(),
-            parts.port or {"http": 80, "https": 443}.get(parts.scheme, 0),
-        )
-    except ValueError:
-        return "", "", 0
-
-
-def _profile(site: Site, connections: int) -> ConnectionProfile:
-    """The source's profile, where it says anything of it; `http.connections`, if it is said, is the pool."""
-    profile = site.source.connecting.resolved()
-    if _has_profile(site) and not (site.source.http and "connections" in site.source.http.model_fields_set):
-        return profile
-    return profile.model_copy(update={"pool": connections, "per_host": connections, "idle": connections})
-
-
-def _has_profile(site: Site) -> bool:
-    return bool({"profile", "settings"} & site.source.connecting.model_fields_set)
-
-
-def _tries(site: Site, profile: ConnectionProfile) -> tuple[int, Backoff]:
-    """What the source's block says goes before its profile."""
-    web, own = site.web, site.web.model_fields_set
-    if not _has_profile(site):
-        return web.tries, Backoff(base_s=web.backoff_s)
-    first_s = web.backoff_s if "backoff_s" in own else profile.backoff_s
-    return web.tries if "tries" in own else profile.tries, Backoff(base_s=first_s, growth=profile.backoff)
-
-
-@functools.cache
-def _trusted(_file: str | None, _folder: str | None) -> ssl.SSLContext:
-    """httpx's own context, made once: reading the authorities takes longer than many a part of a stream."""
-    return httpx.create_ssl_context()
-
-
-def _client_options(site: Site, endpoint: str, profile: ConnectionProfile) -> dict[str, Any]:
-    """What the source's authentication template says; without one, what `http.auth` says."""
-    source = site.source
-    options: dict[str, Any] = {"auth": _auth(site, endpoint)}
-    if (
-        source.authentication is None
-        and site.connection
-        and {"ca_certificate", "verify"} & site.connection.extra.keys()
-    ):
-        from base_ops.worker.connectors.tls import tls_context
-
-        options["verify"] = tls_context(site)
-    if source.authentication is not None:
-        from base_ops.worker.connections.credentials import credentials_of
-        from base_ops.worker.connections.http import client_options
-
-        credentials = credentials_of(site)
-        _check_encrypted(site, endpoint)
-        options |= client_options(credentials, profile)
-    return options
-
-
-def _auth(site: Site, endpoint: str) -> httpx.BasicAuth | None:
-    """Checks that credentials are there and travel encrypted; basic authentication is the client's own."""
-    http, found = site.web, site.connection
-    if http.auth == "none":
-        return None
-    if found is None or not found.password:
-        raise ConfigError(
-            f"source {site.source.id}: auth={http.auth} needs a connection with a password",
-            code="no_credentials",
-            where="source.connection",
-        )
-    _check_encrypted(site, endpoint)
-    return httpx.BasicAuth(found.login, found.password) if http.auth == "basic" else None
-
-
-def _check_encrypted(site: Site, endpoint: str) -> None:
-    scheme, host, _ = _origin(endpoint)
-    if scheme != "https" and host not in _LOOPBACK and site.env != "dev":
-        raise ConfigError(
-            f"source {site.source.id}: credentials would be sent unencrypted",
-            code="insecure_url",
-            where=f"connection {site.connection.name if site.connection else ''}",
-            expected="https",
-            found=scheme,
-        )
-
-
-def _headers(site: Site) -> dict[str, str]:
-    """`identity`, since the bytes are kept as received and their length is checked."""
-    http = site.web
-    headers = {"User-Agent": f"base-ops/{__version__}", "Accept": "*/*", "Accept-Encoding": "identity"}
-    if http.auth in ("bearer", "api_key") and site.connection and not _TOKEN.fullmatch(site.connection.password):
-        raise ConfigError(
-            f"source {site.source.id}: the password of the connection cannot be sent in a header",
-            code="bad_credential",
-            where=f"connection {site.connection.name}",
-            expected="printable ASCII without spaces or line breaks at its ends",
-        )
-    if http.auth == "bearer" and site.connection:
-        headers["Authorization"] = f"Bearer {site.connection.password}"
-    elif http.auth == "api_key" and site.connection:
-        headers[http.api_key_header] = site.connection.password
-    return headers
 
 
 def _validators(known: LandedObject | None) -> dict[str, str]:

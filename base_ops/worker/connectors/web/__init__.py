@@ -1,0 +1,1 @@
+"""What all connectors over HTTP share: one careful client, its settings, bodies, packing and paging."""
