@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 
 from base_ops.data_ingestion.specs import ReadSpec
 from base_ops.worker.engine.plan import Rejected
+from base_ops.worker.exact_floats import changed, has_long_runs, is_kept, may_change
 from base_ops.worker.formats.base import ByteSource
-from base_ops.worker.formats.exact_floats import changed, is_kept, may_change
 from base_ops.worker.formats.registry import get_format
 
 
@@ -114,3 +114,26 @@ def test_many_kinds_of_lines_are_parsed_at_once_and_looked_at_all_the_same() -> 
     lines[12_345] = '{"k5":1,"v":12345678901.12345678}'
     rows, rejected = read("ndjson", "\n".join(lines), sample_rows=100)
     assert [r.line for r in rejected] == [12_346] and rows.height == 19_999
+
+
+@pytest.mark.parametrize("number", [*LATE[:2], "0.1234567890123456789", "-1.234567890123456789e5", "1e-400"])
+@pytest.mark.parametrize("quoted", [False, True])
+@pytest.mark.parametrize("ending", [",x", ""])
+def test_cells_behind_the_sample_of_a_table_are_refused(number: str, quoted: bool, ending: str) -> None:
+    cell = f'"{number}"' if quoted else number
+    lines = [f"{i},0.25{ending}" for i in range(1000)]
+    lines[700] = f"700,{cell}{ending}"
+    rows, rejected = read("csv", "k,v" + (",t" if ending else "") + "\n" + "\n".join(lines) + "\n", sample_rows=10)
+    assert [(r.line, r.rule, r.column) for r in rejected] == [(702, "type", "v")]
+    assert rows["k"].to_list() == [i for i in range(1000) if i != 700]
+
+
+@given(
+    st.integers(10**17, 10**22).filter(lambda n: n % 10 != 0),
+    st.integers(2, 17),
+    st.sampled_from([b",", b'"', b": "]),
+    st.integers(0, 9),
+)
+def test_no_long_number_is_overlooked(digits: int, places: int, around: bytes, shift: int) -> None:
+    whole, fraction = str(digits)[:-places], str(digits)[-places:]
+    assert has_long_runs(b"x" * shift + around + f"{whole}.{fraction}".encode() + around + b"y" * 16)
