@@ -321,7 +321,6 @@ def test_texts_that_would_be_rounded_are_refused(text: str, merge_frames: MergeF
     assert raised.value.code == "incompatible_types" and text in raised.value.found
 
 
-
 def test_fields_that_a_source_lacks(merge_frames: MergeFrames) -> None:
     frames = {"a": pl.DataFrame({"k": [1], "v": [1], "u": ["x"]}), "b": pl.DataFrame({"k": [1, 2], "v": [2, 3]})}
     merged, _, _ = merge_frames(frames)
