@@ -16,6 +16,7 @@ import numpy as np
 import polars as pl
 
 _DIGITS = 17
+_EXPONENT = re.compile("[eE].*")
 LEAST_NORMAL = 2.2250738585072014e-308
 _ALL_INTEGERS = 2.0**53
 _LONGEST = 1100
@@ -32,11 +33,11 @@ def is_kept(text: str) -> bool:
     value = float(text)
     if LEAST_NORMAL <= abs(value) < _ALL_INTEGERS and (len(text) <= _DIGITS or not _MANY_DIGITS.search(text)):
         return True
-    number = Decimal(text)
     if abs(value) == inf:
         return False
-    if value == 0 or number == 0:
-        return number == 0
+    if value == 0:  # whatever the exponent, which may be beyond what a Decimal takes
+        return not any(digit in "123456789" for digit in _EXPONENT.sub("", text))
+    number = Decimal(text)
     digits = len("".join(map(str, number.as_tuple().digits)).strip("0"))
     if digits <= _DIGITS and LEAST_NORMAL <= abs(value) < _ALL_INTEGERS:
         return True
