@@ -20,6 +20,7 @@ from base_ops.core.protocol import QuarantineRef
 from base_ops.worker.engine.plan import POINTER, Check, Rejected
 from base_ops.worker.failpoints import failpoint
 from base_ops.worker.lake.store import Store
+from base_ops.worker.readable import as_json
 from base_ops.worker.secrets import MASK
 
 SCHEMA = pl.Schema(
@@ -100,7 +101,8 @@ class Quarantine:
             ).alias("reason")
         )["reason"]
         data = [c for c in rows.columns if c != POINTER]
-        shown = [pl.lit(MASK).alias(c) if c in self._sensitive else pl.col(c) for c in data]
+        masked = pl.Series([MASK]).new_from_index(0, rows.height)
+        shown = pl.DataFrame([masked.alias(c) if c in self._sensitive else rows.get_column(c) for c in data])
         record = pl.DataFrame({"rule": [c.rule for c in checks], "column": [c.column for c in checks]})[first]
         frame = rows.select(
             pl.lit(object_uri).alias("object"),
@@ -108,7 +110,7 @@ class Quarantine:
             pl.lit(None, pl.Int64).alias("byte_start"),
             pl.lit(None, pl.Int64).alias("byte_end"),
             pl.lit(1, pl.Int64).alias("records"),
-            pl.struct(*shown).struct.json_encode().alias("view"),
+            as_json(shown).alias("view"),
         ).with_columns(record["rule"], record["column"], reasons)
         self._add(step, frame.select(list(SCHEMA)).cast(SCHEMA))
 

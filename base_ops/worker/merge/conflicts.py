@@ -30,6 +30,7 @@ from base_ops.data_ingestion.specs.merger import MergerSpec
 from base_ops.worker.merge.decisions import Decision
 from base_ops.worker.merge.files import ARRIVAL, SOURCE, Inputs
 from base_ops.worker.merge.groups import Groups, Index, changes
+from base_ops.worker.readable import as_json
 from base_ops.worker.secrets import MASK
 
 if TYPE_CHECKING:
@@ -254,8 +255,7 @@ def as_text(values: pl.Series) -> pl.Series:
     if values.dtype == pl.Binary:
         return values.bin.encode("hex")
     if values.dtype.is_nested():
-        text = values.to_frame("value").select(pl.struct("value").struct.json_encode())["value"]
-        return text.set(values.is_null(), None)
+        return as_json(values.to_frame("value")).set(values.is_null(), None)
     return values.cast(pl.String)
 
 

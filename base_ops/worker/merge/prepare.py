@@ -19,6 +19,7 @@ from base_ops.data_ingestion.options.writing import WriteSpec
 from base_ops.data_ingestion.specs.merger import MergerSpec
 from base_ops.worker.engine.plan import POINTER
 from base_ops.worker.engine.sinks import write_batches
+from base_ops.worker.exact_floats import without_changed
 from base_ops.worker.merge.files import SourceFile, widen
 from base_ops.worker.types import parse_expr, type_name
 
@@ -240,6 +241,8 @@ class _Rewriter:
         cells = texts.alias("cell").to_frame()
         unit = "ns" if isinstance(target, pl.Datetime) and target.time_unit == "ns" else "us"
         values = cells.select(parse_expr("cell", type_name(target), unit=unit)).to_series()  # type: ignore[arg-type]
+        if values.dtype == pl.Float64:
+            values = without_changed(values, texts)
         bad = (values.is_null() & texts.is_not_null()).arg_true()
         if len(bad):
             raise BadInput(

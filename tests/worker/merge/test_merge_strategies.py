@@ -312,6 +312,15 @@ def test_texts_are_coerced_exactly_or_refused(merge_frames: MergeFrames) -> None
     assert caught.value.where.endswith("line 8") and "n.a." in caught.value.found
 
 
+@pytest.mark.parametrize("text", ["9007199254740993", "1234567890.12345678", "1e-400"])
+def test_texts_that_would_be_rounded_are_refused(text: str, merge_frames: MergeFrames) -> None:
+    """Rounded, two keys of one source could become one."""
+    frames = {"x": pl.DataFrame({"k": [0.5]}), "y": pl.DataFrame({"k": ["1.5", text]})}
+    with pytest.raises(BadInput, match="line 2") as raised:
+        merge_frames(frames, key=["k"], align={"coerce": True})
+    assert raised.value.code == "incompatible_types" and text in raised.value.found
+
+
 def test_fields_that_a_source_lacks(merge_frames: MergeFrames) -> None:
     frames = {"a": pl.DataFrame({"k": [1], "v": [1], "u": ["x"]}), "b": pl.DataFrame({"k": [1, 2], "v": [2, 3]})}
     merged, _, _ = merge_frames(frames)

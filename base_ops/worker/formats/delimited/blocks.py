@@ -13,6 +13,7 @@ import queue
 import threading
 from collections.abc import Callable, Generator, Iterable, Iterator
 from dataclasses import dataclass, field
+from functools import cached_property
 from itertools import repeat
 from typing import BinaryIO, TypeVar
 
@@ -20,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from base_ops.worker.engine.plan import Rejected
+from base_ops.worker.exact_floats import has_long_runs
 from base_ops.worker.formats.delimited.dialect import Dialect
 from base_ops.worker.formats.delimited.structure import Glance, Layout, Positions, as_array, glance, layout
 
@@ -78,6 +80,16 @@ class Block:
         if self._glance is None or self._glance.looked_for != firsts:
             self._glance = glance(self.data, self.dialect, quoted=self.quoted, firsts=firsts)
         return self._glance
+
+    @cached_property
+    def has_long_runs(self) -> bool:
+        """Whether some number may have more digits than a float64 keeps."""
+        return has_long_runs(self.data)
+
+    @cached_property
+    def has_small_exponents(self) -> bool:
+        """Whether some number may be written with an exponent below zero."""
+        return b"e-" in self.data or b"E-" in self.data
 
     @property
     def is_measured(self) -> bool:

@@ -10,6 +10,7 @@ from uuid import uuid4
 import numpy as np
 import polars as pl
 
+from base_ops.worker.exact_floats import LEAST_NORMAL, without_changed
 from base_ops.worker.formats.delimited.blocks import Block
 from base_ops.worker.formats.delimited.columns import Column
 from base_ops.worker.formats.delimited.structure import Positions, as_array, tokens
@@ -31,14 +32,13 @@ class Converter:
 
     # -- numbers that polars read itself
 
-    def is_doubtful(self, column: Column, value: pl.Series) -> bool:
-        """Whether the texts are needed to know what the values mean: a null, an infinity, too great an integer."""
+    def is_doubtful(self, column: Column, value: pl.Series, block: Block) -> bool:
+        """Whether the texts are needed to know what the values mean: a null, an infinity, too many digits."""
         if value.null_count():
             return True
         if column.type != "float64" or value.is_empty():
             return False
-        top, bottom = value.max(), value.min()
-        return not (bottom > -_EXACT_FLOAT and top < _EXACT_FLOAT)  # type: ignore[operator]
+        return self._is_wide(value) or (column.is_checked and (block.has_long_runs or _is_tiny(value, block)))
 
     def hints(self, block: Block) -> tuple[bool, bool]:
         """Whether some number may have a leading zero, and whether some cell may be a null token."""
@@ -99,7 +99,7 @@ class Converter:
         if column.declared:
             return value
         if column.type == "float64":
-            return _without_rounded(value, text)
+            return without_changed(value, text)
         if column.type == "timestamp_utc":  # a declaration may say that naive times are UTC, a guess may not
             return _only_where(text.str.contains(_HAS_OFFSET), value)
         if column.type == "boolean":  # yes, 1, … mean true where somebody said so
@@ -112,7 +112,9 @@ class Converter:
             return text.cast(dtype, strict=False)
         if dtype == pl.Float64 and column.decimal == ".":
             value = text.cast(dtype, strict=False)
-            return self._exact(column, text) if self._is_wide(value) else value
+            if self._is_wide(value):
+                return self._exact(column, text)
+            return value if column.declared else without_changed(value, text)
         if column.exact is None:
             return self._exact(column, text)
         value = _strptime(column, text, column.unit)
@@ -163,6 +165,11 @@ def _kind(column: Column) -> str:
     return kind if column.declared else f"{kind}, the type of the column's first records"
 
 
+def _is_tiny(value: pl.Series, block: Block) -> bool:
+    """Whether what looks like zero may be a number too small for a float64."""
+    return bool((value.abs() < LEAST_NORMAL).any()) and block.has_small_exponents
+
+
 def _only_where(mask: pl.Series, value: pl.Series) -> pl.Series:
     return pl.select(pl.when(mask).then(value).alias(value.name)).to_series()
 
@@ -192,13 +199,6 @@ def _years(value: pl.Series) -> tuple[int, int]:
         if isinstance(low, date | datetime) and isinstance(high, date | datetime)
         else (2000, 2000)
     )
-
-
-def _without_rounded(value: pl.Series, text: pl.Series) -> pl.Series:
-    """Null where an integer is too long for a float64."""
-    long = text.str.contains(r"^ *[+-]?[0-9]{16,} *$") & value.is_finite()
-    rows = [row for row in long.arg_true().to_list() if int(text[row]) != int(value[row])]
-    return value.scatter(rows, None) if rows else value
 
 
 def _mark_quoted(block: Block, tokens: list[str]) -> tuple[bytes, str] | None:

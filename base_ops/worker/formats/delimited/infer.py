@@ -70,6 +70,8 @@ class Guess:
     finding: Finding | None = None
     form: NumberForm | None = None
     """Of numbers with thousands separators."""
+    is_print: bool = False
+    """Floats with as many digits as programs print of them."""
 
 
 def infer(name: str, cells: pl.Series, decimal: str) -> Guess:
@@ -233,7 +235,7 @@ def _number(name: str, texts: pl.Series, traits: Traits, decimal: str) -> Guess:
     digits = numbers.str.replace(r"[eE].*$", "").str.replace_all(r"[+.-]", "").str.strip_chars_start("0")
     if digits.str.len_bytes().max() > 17 or numbers.str.contains(r"^[+-]?[0-9]{16,}\.?0*$").any():  # type: ignore[operator]
         return _decimal(numbers) if not traits.named else Guess()
-    return Guess("float64")
+    return Guess("float64", is_print=True)
 
 
 def _moments(name: str, numbers: pl.Series, low: int, high: int) -> Finding | None:

@@ -192,7 +192,7 @@ class Parser:
         self, block: Block, frame: pl.DataFrame, ragged: Mask | None, rejected: list[Rejected]
     ) -> pl.DataFrame:
         refusals = Refusals(block, np.zeros(frame.height, bool) if ragged is None else ragged)
-        doubtful = [c for c in self.columns if c.native and self._is_doubtful(c, frame[c.name], ragged)]
+        doubtful = [c for c in self.columns if c.native and self._is_doubtful(c, frame[c.name], block, ragged)]
         texts = self._read(block, {c.name: pl.String() for c in self.columns}, doubtful) if doubtful else None
         values: list[pl.Series] = []
         zero, token = self.converter.hints(block)
@@ -226,10 +226,10 @@ class Parser:
         rejected += refusals.rejected
         return made.filter(pl.Series(refusals.left)) if refusals.rejected or ragged is not None else made
 
-    def _is_doubtful(self, column: Column, value: pl.Series, ragged: Mask | None) -> bool:
+    def _is_doubtful(self, column: Column, value: pl.Series, block: Block, ragged: Mask | None) -> bool:
         if ragged is not None and value.null_count():
             value = value.filter(pl.Series(~ragged))
-        return self.converter.is_doubtful(column, value)
+        return self.converter.is_doubtful(column, value, block)
 
     def _read(
         self, block: Block, schema: dict[str, pl.DataType], only: list[Column] | None = None, data: bytes | None = None

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from typing import Any
 
 import pyarrow as pa
 
-from base_ops.worker.formats.exact_floats import is_kept
+from base_ops.worker.exact_floats import is_kept
 from base_ops.worker.formats.records.values import FloatText, IntText, Refused, SpecialFloat, kind_of, to_json
 
 Cast = Callable[[Any], Any]
@@ -116,7 +116,10 @@ def _decimal(precision: int, scale: int) -> Cast:
 
 def digits_of(text: str) -> tuple[int, int] | None:
     """Digits before and behind the point that a number needs; None where the exponent is absurd."""
-    _, digits, exponent = Decimal(text).as_tuple()
+    try:
+        _, digits, exponent = Decimal(text).as_tuple()
+    except InvalidOperation:
+        return None
     if not isinstance(exponent, int) or abs(exponent) > 1000 or len(digits) > 1000:
         return None
     while len(digits) > 1 and digits[-1] == 0:

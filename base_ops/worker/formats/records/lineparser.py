@@ -19,7 +19,7 @@ import pyarrow.json as pj
 from numpy.typing import NDArray
 
 from base_ops.worker.engine.plan import Rejected
-from base_ops.worker.formats.exact_floats import may_change
+from base_ops.worker.exact_floats import may_change
 from base_ops.worker.formats.records.cutter import Cutter
 from base_ops.worker.formats.records.layout import Layout, floats_are_exact
 from base_ops.worker.formats.records.lines import Lines, too_long

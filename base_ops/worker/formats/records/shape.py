@@ -9,7 +9,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from base_ops.worker.formats.exact_floats import is_kept
+from base_ops.worker.exact_floats import is_kept
 from base_ops.worker.formats.records.cells import digits_of
 from base_ops.worker.formats.records.values import FloatText, IntText, SpecialFloat
 

@@ -17,7 +17,7 @@ import pyarrow.compute as pc
 import pyarrow.json as pj
 from numpy.typing import NDArray
 
-from base_ops.worker.formats.exact_floats import MAYBE, changed
+from base_ops.worker.exact_floats import MAYBE, changed
 from base_ops.worker.formats.records.layout import floats_are_exact, holds_floats
 
 Positions = NDArray[np.int64]

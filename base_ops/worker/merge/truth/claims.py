@@ -17,6 +17,8 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from base_ops.worker.readable import as_json
+
 Index = NDArray[np.int64]
 Real = NDArray[np.float64]
 
@@ -88,7 +90,7 @@ def plain(text: str) -> str:
 def _plain(values: pl.Series) -> pl.Series:
     if values.dtype != pl.String:
         if values.dtype.is_nested():
-            return values.to_frame("v").select(pl.struct("v").struct.json_encode())["v"]
+            return as_json(values.to_frame("v"))
         return values.cast(pl.String) if values.dtype != pl.Binary else values.bin.encode("hex")
     known = values.unique()
     forms = pl.Series([plain(text) for text in known.to_list()], dtype=pl.String)

@@ -16,7 +16,8 @@ import numpy as np
 import polars as pl
 
 _DIGITS = 17
-_LEAST_NORMAL = 2.2250738585072014e-308
+_EXPONENT = re.compile("[eE].*")
+LEAST_NORMAL = 2.2250738585072014e-308
 _ALL_INTEGERS = 2.0**53
 _LONGEST = 1100
 """No float64 has more digits than this."""
@@ -30,15 +31,15 @@ _HIGH, _THREES, _WINDOW = np.uint32(0xF0F0F0F0), np.uint32(0x30303030), 1 << 14
 def is_kept(text: str) -> bool:
     """Whether a float64 stands for the number that `text` is."""
     value = float(text)
-    if _LEAST_NORMAL <= abs(value) < _ALL_INTEGERS and (len(text) <= _DIGITS or not _MANY_DIGITS.search(text)):
+    if LEAST_NORMAL <= abs(value) < _ALL_INTEGERS and (len(text) <= _DIGITS or not _MANY_DIGITS.search(text)):
         return True
-    number = Decimal(text)
     if abs(value) == inf:
         return False
-    if value == 0 or number == 0:
-        return number == 0
+    if value == 0:  # whatever the exponent, which may be beyond what a Decimal takes
+        return not any(digit in "123456789" for digit in _EXPONENT.sub("", text))
+    number = Decimal(text)
     digits = len("".join(map(str, number.as_tuple().digits)).strip("0"))
-    if digits <= _DIGITS and _LEAST_NORMAL <= abs(value) < _ALL_INTEGERS:
+    if digits <= _DIGITS and LEAST_NORMAL <= abs(value) < _ALL_INTEGERS:
         return True
     return digits <= _LONGEST and Decimal(format(value, f".{digits - 1}e")) == number
 
@@ -46,7 +47,7 @@ def is_kept(text: str) -> bool:
 def changed(texts: pl.Series, values: pl.Series) -> list[int]:
     """The rows whose finite value, with a point or an exponent in its text, is not the number that the text is."""
     size = values.abs()
-    large, tiny = size >= _ALL_INTEGERS, size < _LEAST_NORMAL
+    large, tiny = size >= _ALL_INTEGERS, size < LEAST_NORMAL
     doubtful = (texts.str.len_bytes() > _DIGITS + 1) | large
     if tiny.any():
         doubtful |= tiny & texts.str.contains("[eE]")
@@ -59,14 +60,23 @@ def changed(texts: pl.Series, values: pl.Series) -> list[int]:
     return [row for row, text in pairs if not is_kept(text)]
 
 
+def without_changed(values: pl.Series, texts: pl.Series) -> pl.Series:
+    """Null where the text, whole number or fraction, has digits that a float64 does not keep."""
+    texts = texts.str.strip_chars(" ")
+    long = texts.str.contains(r"^[+-]?[0-9]{16,}$") & values.is_finite()
+    rows = [row for row in long.arg_true().to_list() if int(texts[row]) != int(values[row])]
+    rows += changed(texts, values)
+    return values.scatter(rows, None) if rows else values
+
+
 def may_change(text: bytes) -> bool:
     """Whether UTF-8 text may hold a number below 2**53 that no float64 stands for: quick where the answer is no."""
-    if not _has_long_runs(text) and b"e-" not in text and b"E-" not in text:
+    if not has_long_runs(text) and b"e-" not in text and b"E-" not in text:
         return False
     return bool(pl.Series([text.decode()]).str.contains(MAYBE).item())
 
 
-def _has_long_runs(text: bytes) -> bool:
+def has_long_runs(text: bytes) -> bool:
     """Whether there may be 18 digits, but for a point without a break.
 
     Of any four aligned words of four bytes within such a run, at least three are digits alone. The windows stay in the
