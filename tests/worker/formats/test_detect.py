@@ -154,6 +154,36 @@ def test_wide_text_is_read_by_formats_that_know_utf_8_only(encoding):
     assert [f.code for f in reader.findings] == ["transcoded"]
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "a: 1\nb: 2\n",
+        "- a: 1\n  b: 2\n- a: 3\n  b: 4\n",
+        "name: Smith, John\ncity: Paris, France\n",
+        'a: "x, y"\nb: "z, w"\nc: "q, r"\n',
+        "trades:\n  - {id: 1, price: 2.5}\n  - {id: 2, price: 3.5}\n",
+        "defaults: &d\n  unit: kg\nitem:\n  <<: *d\n  name: x\n",
+        "- a: 1\n  b: 2\n" * 6_000,  # of which only the beginning is looked at
+    ],
+)
+def test_records_of_yaml_need_no_name(text):
+    assert detect_head(text.encode()[: 1 << 16], "x.bin").format == "yaml"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "ERROR: disk full, retry\nERROR: disk full, retry\nINFO: done, bye\n",
+        "id: int, name: text\n1, a\n2, b\n",
+        "time: 10:00, price: 5\ntime: 10:01, price: 6\n",
+        "- - - - " * 4_000 + "\n",
+        "{a: 1, b: 2}\n{a: 3, b: 4}\n",
+    ],
+)
+def test_other_texts_with_colons_and_dashes_are_no_yaml(text):
+    assert detect_head(text.encode()[: 1 << 16], "x.bin").format != "yaml"
+
+
 def test_no_alphabet_is_looked_for_in_bytes_of_no_text(monkeypatch):
     """It takes half a second."""
     file = io.BytesIO()

@@ -180,7 +180,7 @@ def test_encodings() -> None:
         (b"%YAML 1.2\n---\na: 1\n", "x", 0.9, 1.0),
         (b"---\na: 1\nb:\n  - x\n", "x", 0.85, 1.0),
         (b"# c\na: 1\nb: 2\n", "x.yml", 0.9, 1.0),
-        (b"a: 1\nb: 2\nc: 3\n", "x", 0.1, 0.35),
+        (b"a: 1\nb: 2\nc: 3\n", "x", 0.9, 0.9),
         (b"- {a: 1, b: x}\n- {a: 2, b: y}\n- {a: 3, b", "x", 0.97, 1.0),
         (b"- {a}, b\n- {c}, d\n", "x", 0.0, 0.3),
         (b"---\nDear all,\nhello there\n", "x.txt", 0.0, 0.3),

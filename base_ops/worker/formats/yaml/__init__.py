@@ -29,6 +29,8 @@ _ENTRY = re.compile(
 _RECORD = re.compile(rb"- *\{.*\}\s*$")
 """A record on a line of its own, which a delimiter cuts evenly too."""
 _LOOKED_AT = 100
+_HEAD_BYTES = 1 << 16
+"""A format is chosen by as much."""
 
 
 class YamlFormat:
@@ -38,7 +40,7 @@ class YamlFormat:
     suffixes = (".yaml", ".yml")
 
     def sniff(self, head: bytes, name: str) -> float:
-        """Nearly every text is YAML: sure where it says so (`%YAML`, `---`) or its name does and its lines fit."""
+        """Nearly every text is YAML: sure where it says so (`%YAML`, `---`), or its lines fit and make records."""
         text = head.removeprefix(_BOM)
         if b"\0" in text[:512]:
             return 0.0
@@ -53,11 +55,14 @@ class YamlFormat:
         says = lines[0].rstrip() == b"---"
         body = lines[1:] if says else lines
         share = sum(_ENTRY.match(line[:1000]) is not None for line in body) / len(body) if body else 0.0
+        if share <= (0.3 if by_name or says else 0.5):
+            return 0.3 if by_name else 0.2 if says else 0.0
+        from base_ops.worker.formats.yaml.peek import structure
+
+        found = structure(text, complete=len(head) < _HEAD_BYTES)
         if by_name:
-            return 0.95 if share > 0.3 else 0.3
-        if says:
-            return 0.9 if share > 0.5 else 0.2
-        return 0.3 * share if share > 0.9 and len(body) > 2 else 0.0
+            return max(0.97 if found else 0.95, found)
+        return max(0.9 if says and share > 0.5 else 0.0, found if share > 0.9 or found > 0.9 else 0.3 * found)
 
     def read(self, source: ByteSource, spec: ReadSpec) -> Reader:
         from base_ops.worker.formats.yaml.reader import open_yaml
