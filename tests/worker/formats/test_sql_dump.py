@@ -180,6 +180,9 @@ def test_dialects():
     for dialect, dump, _, _ in DUMPS:
         assert find_dialect(dump) == dialect
     assert find_dialect("INSERT INTO t VALUES (1);") == "ansi"
+    assert find_dialect(r"INSERT INTO t VALUES (1,'O\'Brien');") == "mysql"
+    assert find_dialect(r"INSERT INTO t VALUES ('C:\', 'x');") == "ansi"
+    assert find_dialect(r"INSERT INTO public.t VALUES (1, E'O\'Brien');") == "postgresql"
 
 
 @pytest.mark.parametrize(("dialect", "dump"), [d[:2] for d in DUMPS], ids=[d[0] for d in DUMPS])

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 
-_MARKS = (
-    ("mysql", r"-- (MySQL|MariaDB|phpMyAdmin)|/\*!\d{5}|ENGINE\s*=|INSERT INTO `|CREATE TABLE (IF NOT EXISTS )?`"),
+_MARKS = (  # a quote behind a backslash and before a letter ends no string: 'O\'Brien'
+    ("mysql", r"-- (MySQL|MariaDB|phpMyAdmin)|/\*!\d{5}|ENGINE\s*=|INSERT INTO `|CREATE TABLE (IF NOT EXISTS )?`"
+              r"|\bAUTO_INCREMENT\b|^(UN)?LOCK TABLES|(?<!\bE)'[^'\\]*+\\'\w"),
     ("postgresql", r"PostgreSQL database|\bFROM stdin;|pg_catalog|standard_conforming_strings|^\\restrict|\bpublic\."),
     ("sqlserver", r"^GO\s*$|\[dbo\]|SET IDENTITY_INSERT|SET ANSI_NULLS|INSERT \[|/\*+ Object:"),
     ("oracle", r"^REM INSERTING|SET DEFINE OFF|\bVARCHAR2\b|TO_(DATE|TIMESTAMP)\s*\("),
     ("sqlite", r"PRAGMA foreign_keys|^BEGIN TRANSACTION;|sqlite_sequence"),
-)
+)  # fmt: skip
 
 
 def find_dialect(text: str) -> str:
