@@ -8,7 +8,7 @@ from typing import Any
 
 import polars as pl
 import pytest
-from worker_kit import convert, merge
+from worker_kit import convert, job, merge
 
 from base_ops.core.outcomes import Outcome
 
@@ -110,3 +110,17 @@ def test_a_key_without_any_moment_does_not_vanish(rule: str, tmp_path: Path) -> 
     frames = {source: frame.with_columns(at=pl.lit(None, pl.Int64)) for source, frame in (("x", OLD), ("y", NEW))}
     rows = merge(tmp_path, frames, key=["k"], default={"rule": rule, "by": "at"}, priority=["x"])
     assert rows["k"].to_list() == [1] and rows["b"][0] in ("old", "new")
+
+
+def test_a_name_that_is_a_pattern_to_polars_reaches_no_expression(tmp_path: Path) -> None:
+    """`^.*$` would mean all columns: hide them all, or none."""
+    odd, plain = {"id": [1, 2], "^.*$": ["a", "b"]}, {"id": [2, 3], "^.*$": ["b", "c"]}
+    assert converted(tmp_path, "t.csv", "id,^.*$\n1,a\n2,b\n").to_dict(as_series=False) == odd
+    spec = {"source": str(tmp_path / "out.parquet"), "target": str(tmp_path / "masked.parquet")}
+    masked = job(tmp_path, "data_security.masker", "mask", {**spec, "columns": {"^.*$": {"method": "redact"}}})
+    assert masked.error and (masked.status, masked.error.code) == (Outcome.BAD_INPUT, "pattern_name")
+    frames = {"a": pl.DataFrame(odd), "b": pl.DataFrame(plain)}
+    with pytest.raises(AssertionError, match="pattern_name"):
+        merge(tmp_path, frames, key=["id"])
+    names = {source: {"^.*$": "name"} for source in frames}
+    assert sorted(merge(tmp_path, frames, key=["id"], rename=names).rows()) == [(1, "a"), (2, "b"), (3, "c")]

@@ -13,7 +13,7 @@ import polars as pl
 from base_ops.core.errors import BadInput
 from base_ops.core.protocol import ColumnLineage, Counts, Finding
 from base_ops.data_ingestion.options.writing import WriteSpec
-from base_ops.worker.engine.plan import POINTER, Batch, Check, Plan, Reader, Step, merge_values
+from base_ops.worker.engine.plan import POINTER, Batch, Check, Plan, Reader, Step, merge_values, refuse_patterns
 from base_ops.worker.engine.sinks import write_batches
 from base_ops.worker.failpoints import failpoint
 from base_ops.worker.lake.quarantine import Quarantine
@@ -137,6 +137,8 @@ def run_pass(
     stages = []
     for step in steps:
         stage = Stage(step, step.plan(empty.schema))
+        if stage.plan.checks or stage.plan.observations or stage.plan.transforms:
+            refuse_patterns(empty.columns, object_uri)
         empty = stage.apply(empty, 0, object_uri, quarantine)
         stage.seconds = 0.0
         stage.observed.clear()

@@ -11,12 +11,13 @@ so that convert + validate + mask reads the data once and writes it once. Per st
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple, Protocol
 
 import polars as pl
 
+from base_ops.core.errors import BadInput
 from base_ops.core.protocol import FieldInfo, Finding
 
 POINTER = "_line"
@@ -112,6 +113,21 @@ class Reader(Protocol):
     def batches(self) -> Iterator[Batch]:
         """Read once, in order. Raises BadInput where the object as a whole cannot be read."""
         ...
+
+
+def refuse_patterns(names: Iterable[str], where: str) -> None:
+    """Refuse columns named `^…$`: polars takes such a name for a pattern, and an expression for all columns it fits.
+
+    Raises:
+        BadInput: naming the column.
+    """
+    if found := [name for name in names if name.startswith("^") and name.endswith("$")]:
+        raise BadInput(
+            f"A column is named {found[0]!r}, which expressions take for a pattern of names",
+            code="pattern_name",
+            where=where,
+            todo="name it otherwise where the source is converted (read.columns, source_name) or merged (rename)",
+        )
 
 
 def fields_of(schema: pl.Schema) -> list[FieldInfo]:

@@ -106,7 +106,8 @@ def merge(
             kernel = Kernel(inputs, key, decisions, log, lineage=spec.lineage, near=near, trust=trust)
             pieces = pieces_of(connection, plan)
             failpoint("merge.before_write")
-            order = plan.order if pieces_of is sorted_pieces else None
+            ordered = pieces_of is sorted_pieces and plan.tolerance_s is None  # else by time within a group
+            order = plan.order if ordered else None
             with (
                 closing(batches(pieces, plan, order)) as stream,
                 closing(side_by_side(kernel.decide, stream, _AT_ONCE)) as verdicts,

@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from base_ops.core.errors import BadInput, ConfigError
-from base_ops.worker.engine.plan import POINTER
+from base_ops.worker.engine.plan import POINTER, refuse_patterns
 
 _EXACT_FLOAT = 1 << 53
 _DIGITS: dict[type[pl.DataType], int] = {
@@ -181,6 +181,7 @@ def _facts(file: SourceFile, rename: dict[str, str], key: Sequence[str]) -> File
             code="rename_clash",
             where=f"spec.rename.{file.source}",
         )
+    refuse_patterns(names.values(), file.uri)
     for column in key:
         if column not in names.values():
             raise BadInput(

@@ -1,7 +1,8 @@
 """Records that speak of the same moment although their clocks differ: groups of rows near in time.
 
 A group begins at its earliest record and takes those behind it that are at most the tolerance away, until a source
-would be in it twice with different times: what one source tells apart stays apart.
+would be in it twice with different times: what one source tells apart stays apart. Records of one moment stay together,
+so that their order tells nothing.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ def first_rows(starts: Mask, moments: NDArray[np.int64], sources: NDArray[Any], 
     """
     first = starts.copy()
     first[1:] |= moments[1:] - moments[:-1] > tolerance
-    again = _before_of_same_source(first, moments, sources)
+    again = _of_moment(_before_of_same_source(first, moments, sources), first, moments)
     begins = np.flatnonzero(first)
     ends = np.append(begins[1:], len(first))
     for _ in range(_ROUNDS):
@@ -57,6 +58,14 @@ def _before_of_same_source(chain: Mask, moments: NDArray[np.int64], sources: NDA
     has = same[run]
     before[order[has]] = order[run[has] - 1]
     return before
+
+
+def _of_moment(before: NDArray[np.int64], chain: Mask, moments: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Per row, the greatest of all rows of its moment."""
+    begins = chain.copy()
+    begins[1:] |= moments[1:] != moments[:-1]
+    places = np.flatnonzero(begins)
+    return np.repeat(np.maximum.reduceat(before, places), np.diff(places, append=len(before)))
 
 
 def _split(

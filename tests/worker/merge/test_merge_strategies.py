@@ -210,12 +210,46 @@ def test_records_within_the_tolerance_are_one(merge_frames: MergeFrames) -> None
     assert set(log["t"]) <= set(merged["t"]), "a conflict is found by the key of the merged row"
 
 
+@settings(max_examples=25)
+@given(data=st.data())
+def test_within_a_tolerance_the_rule_decides_in_whatever_order_the_rows_come(
+    data: st.DataObject, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    from conftest import merging
+
+    moments = st.tuples(st.integers(0, 3), st.integers(0, 12))
+    ordered, shuffled = {}, {}
+    for number, source in enumerate(("a", "b", "c")):
+        drawn = data.draw(st.lists(moments, max_size=12, unique=True))
+        rows = [(n, at(t), 100 * number + place, 7 * n % 5) for place, (n, t) in enumerate(drawn)]
+        schema = {"n": pl.Int64, "t": pl.Datetime("us", "UTC"), "v": pl.Int64, "o": pl.Int64}
+        shuffled[source] = pl.DataFrame(rows, schema=schema, orient="row")
+        ordered[source] = shuffled[source].sort("n", "t")
+    rule = data.draw(
+        st.sampled_from(
+            [{"rule": "last_write_wins"}, {"rule": "first_write_wins"}, {"rule": "priority"},
+             {"rule": "most_recent", "by": "t"}, {"rule": "highest_confidence", "by": "o"}]
+        )
+    )  # fmt: skip
+    run = merging(tmp_path_factory.mktemp("near"))
+    spec = {"key": ["n", "t"], "time": {"column": "t", "tolerance_s": 1.0}, "default": rule}
+    (left, left_log, _), (right, right_log, _) = run(ordered, **spec), run(shuffled, **spec)
+    assert left.sort("n", "t").equals(right.sort("n", "t"))
+    told = ["n", "t", "field", "winner_source", "winner_value", "loser_source", "loser_value"]
+    assert left_log.select(told).sort(told).equals(right_log.select(told).sort(told))
+
+
 def _by_hand(starts: list[bool], moments: list[int], sources: list[int], tolerance: int) -> list[bool]:
     first: list[bool] = []
     begin, seen = 0, dict[int, set[int]]()
     for row, moment in enumerate(moments):
-        own = seen.get(sources[row], set())
-        new = starts[row] or moment - moments[begin] > tolerance or bool(own - {moment})
+        same = [
+            other
+            for other in range(row, len(moments))
+            if moments[other] == moment and not any(starts[row + 1 : other + 1])
+        ]
+        again = any(seen.get(sources[other], set()) - {moment} for other in same)
+        new = starts[row] or moment - moments[begin] > tolerance or again
         if new:
             begin, seen = row, {}
         first.append(new)
