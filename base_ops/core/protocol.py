@@ -75,7 +75,7 @@ class Request(Document):
     share: tuple[int, int] | None = Field(
         None, description="(number, of): of many inputs only these, for a worker that answers for all of them"
     )
-    result_uri: str | None = Field(None, description="where the Result is written; that of a share, to standard output")
+    result_uri: str | None = Field(None, description="where the Result is written; that of a share goes to a pipe")
     lake_url: str
     traceparent: str | None = Field(None, description="W3C trace context")
 

@@ -9,6 +9,7 @@ import json
 import logging
 import os
 import resource
+import signal
 import sys
 import time
 from collections.abc import Mapping
@@ -34,7 +35,10 @@ def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="base-ops-worker")
     parser.add_argument("--request", required=True, help="path or lake URI of the Request JSON, env:NAME, or -")
     parser.add_argument("--secrets-fd", type=int, help="file descriptor of a pipe with {connection: {...}} as JSON")
+    parser.add_argument("--result-fd", type=int, help="file descriptor of a pipe that takes the Result of a share")
     args = parser.parse_args(argv)
+    if args.result_fd is not None:  # others answer for the job, and end this process so that it can tidy up
+        signal.signal(signal.SIGTERM, lambda number, _frame: sys.exit(128 + number))
     try:
         settings = load_settings()
         request = Request.model_validate_json(_read_request(args.request))
@@ -44,8 +48,9 @@ def main(argv: list[str] | None = None) -> int:
         print(json.dumps({"level": "ERROR", "msg": text}), file=sys.stderr)
         return Outcome.CONFIG_ERROR.exit_code
     result = run(request, settings, piped)
-    if request.share is not None:
-        print(result.model_dump_json())
+    if args.result_fd is not None:
+        with os.fdopen(args.result_fd, "w") as pipe:
+            pipe.write(result.model_dump_json())
     return result.status.exit_code
 
 

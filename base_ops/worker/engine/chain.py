@@ -122,13 +122,14 @@ class Chain:
         done: dict[int, Done] = {}
         with ExitStack() as stack:
             crew: Crew | None = None
+            worked_on = 0
             for number, item in enumerate(inputs):
-                if number == ENOUGH and self.may_share:
-                    crew = self._crew(list(done.values()), inputs[number:])
-                    if crew is not None:
-                        stack.enter_context(crew)
-                if crew is None or not self.units.is_small(item) or self._falls_to(item, crew.share):
-                    done[number] = self._tried(item)
+                if crew is not None and self.units.is_small(item) and not self._falls_to(item, crew.share):
+                    continue
+                done[number] = one = self._tried(item)
+                worked_on += not (isinstance(one, tuple) and one[1])
+                if worked_on == ENOUGH and crew is None and (crew := self._crew(inputs[number + 1 :])) is not None:
+                    stack.enter_context(crew)
             if crew is not None:
                 crew.wait()
             for number, item in enumerate(inputs):
@@ -136,15 +137,13 @@ class Chain:
                     done[number] = self._tried(item)
         return [(item, done[number]) for number, item in enumerate(inputs)]
 
-    def _crew(self, done: list[Done], rest: list[Input]) -> Crew | None:
-        """Others to share the rest with, if it is many small inputs, and not merely to be adopted."""
-        if all(isinstance(one, BadInput) or one[1] for one in done):
-            return None
+    def _crew(self, rest: list[Input]) -> Crew | None:
+        """Others to share the rest with, if it is many small inputs."""
         ctx = self.units.ctx
         small = sum(self.units.is_small(item) for item in rest)
         cores = ctx.settings.threads or os.cpu_count() or 1
         processes = processes_for(small, cores, ctx.settings.memory_limit_mb)
-        if processes == 1:
+        if processes == 1 or not self.may_share:
             return None
         ctx.log.info("%d processes share the remaining %d inputs", processes, len(rest))
         return Crew(ctx, processes)

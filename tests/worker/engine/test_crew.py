@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from base_ops.core.protocol import Result
 from base_ops.worker.engine import crew
 from base_ops.worker.engine.crew import Crew, is_of_share, processes_for
 
-FILES = 56
+FILES = 70
 
 
 @pytest.fixture
@@ -54,7 +55,7 @@ def test_shares_make_the_same_result(converted: Callable[..., Result], capfd: py
     assert account(shared) == account(alone)
     assert (shared.status, shared.counts.quarantined, shared.counts.rows_out) == (Outcome.PARTIAL, 1, FILES * 30)
     told = capfd.readouterr().err
-    assert told.count("2 processes share the remaining 40 inputs") == 1
+    assert told.count("2 processes share the remaining 53 inputs") == 1
     assert shared.peak_memory_bytes > alone.peak_memory_bytes
     again = converted(2)
     assert (again.adopted, account(again)) == (True, account(alone))
@@ -67,7 +68,7 @@ def test_what_cannot_be_used_is_told_once(converted: Callable[..., Result], capf
     result = converted(2)
     assert (result.status, result.error and result.error.what) == (
         Outcome.BAD_INPUT,
-        "5 of 56 objects cannot be used; the others are staged",
+        f"5 of {FILES} objects cannot be used; the others are staged",
     )
     told = capfd.readouterr().err
     assert all(told.count(f'"msg": "{number:03d}.csv: ') == 1 for number in (3, 30, 31, 32, 33))
@@ -81,22 +82,64 @@ def test_a_share_whose_process_dies_is_done_here(
     settings = "base_ops.worker.main.arm"
     monkeypatch.setattr(settings, lambda _name: None)
     shared = converted(2)
-    assert "A process with a share of the inputs died; its share is done here" in capfd.readouterr().err
+    assert "A process with a share of the inputs ended early (-9); its share is done here" in capfd.readouterr().err
     assert account(shared) == account(alone)
 
 
-def test_an_interrupted_job_leaves_no_process(
-    converted: Callable[..., Result], monkeypatch: pytest.MonkeyPatch
+def test_new_files_behind_old_ones_are_shared(
+    converted: Callable[..., Result], capfd: pytest.CaptureFixture[str]
 ) -> None:
-    crews: list[Crew] = []
+    drop = converted.drop  # type: ignore[attr-defined]
+    waiting = drop.parent / "waiting"
+    waiting.mkdir()
+    for number in range(20, FILES):
+        (drop / f"{number:03d}.csv").rename(waiting / f"{number:03d}.csv")
+    assert converted(2).error is None
+    for file in waiting.iterdir():
+        file.rename(drop / file.name)
+    assert converted(2).counts.rows_out == FILES * 30
+    assert capfd.readouterr().err.count("2 processes share the remaining 34 inputs") == 1
+
+
+def test_an_interrupted_job_leaves_nothing(converted: Callable[..., Result], monkeypatch: pytest.MonkeyPatch) -> None:
+    processes: list[Any] = []
+    lakes: list[Any] = []
 
     def interrupted(self: Crew) -> None:
-        crews.append(self)
+        processes.extend(helper.process for helper in self._running)
+        lakes.append(self._ctx.lake.store.url)
+        deadline = time.monotonic() + 30
+        while not list(Path(lakes[0], ".scratch").iterdir()) and time.monotonic() < deadline:
+            time.sleep(0.01)  # until the other is at work
         raise RuntimeError("interrupted")
 
     monkeypatch.setattr(crew.Crew, "wait", interrupted)
     assert converted(2).status == Outcome.BUG
-    assert [process.poll() is not None for process, *_ in crews[0]._running] == [True]
+    assert [process.poll() is not None for process in processes] == [True]
+    assert list(Path(lakes[0], ".scratch").iterdir()) == []
+
+
+@pytest.mark.parametrize("fault", ["no process", "no Python", "noise"])
+def test_help_that_does_not_come_costs_nothing_but_time(
+    fault: str, converted: Callable[..., Result], monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    alone = converted(1)
+    start = crew.subprocess.Popen
+
+    def popen(command: list[str], **options: Any) -> Any:
+        if fault == "no process":
+            raise BlockingIOError(11, "no more processes")
+        if fault == "noise":
+            code = f"print('hello'); import runpy, sys; sys.argv = {command[2:]!r}; "
+            code += "runpy.run_module(sys.argv[0], run_name='__main__')"
+            return start([command[0], "-c", code], **options)
+        return start(["/bin/false"], **options)
+
+    monkeypatch.setattr(crew.subprocess, "Popen", popen)
+    assert account(converted(2)) == account(alone)
+    told = {"no process": "No further process can be started", "no Python": "ended early (1)", "noise": ""}[fault]
+    assert told in capfd.readouterr().err
+    assert fault != "noise" or "ended early" not in capfd.readouterr().err
 
 
 @pytest.mark.parametrize(
