@@ -193,7 +193,7 @@ def login(name: str, folder: Path | None) -> None:
     The refresh token that is obtained is written to the connection's own file, readable by its owner alone, in the
     folder of connections; store it from there where your deployment keeps its secrets.
     """
-    from base_ops.data_ingestion.options.connections import OAuth2Template
+    from base_ops.data_ingestion.options.authentication import OAuth2Template
     from base_ops.worker.connections import oauth
     from base_ops.worker.connections.consent import code_from_browser
     from base_ops.worker.connections.credentials import credentials_of

@@ -9,10 +9,18 @@ import pytest
 
 from base_ops.core import breaker
 from base_ops.core.spec import Spec
-from base_ops.data_ingestion.options import agreements, connections, policies, retries, schedule_policies, schedules
+from base_ops.data_ingestion.options import (
+    agreements,
+    authentication,
+    connections,
+    policies,
+    retries,
+    schedule_policies,
+    schedules,
+)
 
 ROOT = Path(__file__).resolve().parents[2] / "base_ops"
-MODULES = (agreements, connections, policies, retries, schedule_policies, schedules)
+MODULES = (agreements, authentication, connections, policies, retries, schedule_policies, schedules)
 ON_RECORD = {
     "AgreementSpec": {
         "category",

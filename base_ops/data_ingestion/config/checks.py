@@ -18,7 +18,7 @@ from base_ops.core.settings import load_settings
 from base_ops.core.spec import is_template
 from base_ops.core.yamlio import YamlDocument, load_yaml
 from base_ops.data_ingestion.config.sources import load_source, source_ids, sources_dir
-from base_ops.data_ingestion.options.connections import AuthenticationTemplatesFile
+from base_ops.data_ingestion.options.authentication import AuthenticationTemplatesFile
 from base_ops.data_ingestion.options.fitting import connector_of_path
 from base_ops.data_ingestion.options.policies import (
     FormatSpecificationsFile,

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 
-from base_ops.data_ingestion.options.connections import (
+from base_ops.data_ingestion.options.authentication import (
     AuthenticationTemplate,
     CloudTemplate,
     DatabaseTemplate,

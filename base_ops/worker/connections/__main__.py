@@ -12,7 +12,8 @@ from base_ops.core.errors import BaseOpsError, ConfigError, did_you_mean
 from base_ops.core.settings import load_settings
 from base_ops.core.spec import check
 from base_ops.data_ingestion.config.sources import fill_template
-from base_ops.data_ingestion.options.connections import AnyTemplate, ConnectorChecks, LdapTemplate
+from base_ops.data_ingestion.options.authentication import AnyTemplate, LdapTemplate
+from base_ops.data_ingestion.options.connections import ConnectorChecks
 from base_ops.data_ingestion.options.fitting import FITTING, database_of, family_of
 from base_ops.data_ingestion.options.sources.source import SourceSpec
 from base_ops.worker.connections.credentials import Credentials, Keyring

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from base_ops.core.errors import Transient, missing_extra
-from base_ops.data_ingestion.options.connections import CloudTemplate
+from base_ops.data_ingestion.options.authentication import CloudTemplate
 from base_ops.worker.connections.credentials import Credentials, credentials_of
 from base_ops.worker.connections.oauth import token_source
 

@@ -9,12 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from base_ops.core.errors import BaseOpsError, ConfigError, Denied
-from base_ops.data_ingestion.options.connections import (
-    AuthenticationTemplate,
-    DatabaseTemplate,
-    QueueTemplate,
-    TlsPolicy,
-)
+from base_ops.data_ingestion.options.authentication import AuthenticationTemplate, DatabaseTemplate, QueueTemplate
+from base_ops.data_ingestion.options.connections import TlsPolicy
 from base_ops.data_ingestion.options.fitting import database_of, misfit
 from base_ops.worker.backoff import Clock
 from base_ops.worker.secrets import ConnectionInfo

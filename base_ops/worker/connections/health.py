@@ -18,14 +18,8 @@ from pydantic import JsonValue
 
 from base_ops.core.errors import BaseOpsError, ConfigError, Transient
 from base_ops.core.protocol import Finding
-from base_ops.data_ingestion.options.connections import (
-    ConnectorChecks,
-    DatabaseTemplate,
-    LdapTemplate,
-    OAuth2Template,
-    QueueTemplate,
-    TlsPolicy,
-)
+from base_ops.data_ingestion.options.authentication import DatabaseTemplate, LdapTemplate, OAuth2Template, QueueTemplate
+from base_ops.data_ingestion.options.connections import ConnectorChecks, TlsPolicy
 from base_ops.data_ingestion.options.fitting import database_of
 from base_ops.data_ingestion.options.sources.web import WebSpec
 from base_ops.worker.backoff import Backoff, retry

@@ -13,12 +13,11 @@ from typing import Any
 
 import httpx
 
-from base_ops.data_ingestion.options.connections import (
+from base_ops.data_ingestion.options.authentication import (
     ApiKeyTemplate,
     BasicTemplate,
     CertificateTemplate,
     CloudTemplate,
-    ConnectionProfile,
     DigestTemplate,
     HmacTemplate,
     JwtTemplate,
@@ -27,6 +26,7 @@ from base_ops.data_ingestion.options.connections import (
     SamlTemplate,
     TokenExchangeTemplate,
 )
+from base_ops.data_ingestion.options.connections import ConnectionProfile
 from base_ops.worker.connections.credentials import Credentials
 from base_ops.worker.connections.jwts import own_token
 from base_ops.worker.connections.oauth import token_source

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from base_ops.core.errors import BadInput, Denied, Transient, missing_extra
-from base_ops.data_ingestion.options.connections import JwtTemplate
+from base_ops.data_ingestion.options.authentication import JwtTemplate
 from base_ops.worker.connections.credentials import Credentials
 from base_ops.worker.connections.tokens import Token, TokenSource
 

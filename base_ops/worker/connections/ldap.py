@@ -11,7 +11,7 @@ import ssl
 from collections.abc import Callable
 
 from base_ops.core.errors import Transient
-from base_ops.data_ingestion.options.connections import LdapTemplate
+from base_ops.data_ingestion.options.authentication import LdapTemplate
 from base_ops.worker.connections.credentials import Credentials
 from base_ops.worker.connections.tls import tls_context
 

@@ -24,7 +24,7 @@ from urllib.parse import quote, urlencode, urlsplit
 import httpx
 
 from base_ops.core.errors import BadInput, BaseOpsError, ConfigError, Transient
-from base_ops.data_ingestion.options.connections import (
+from base_ops.data_ingestion.options.authentication import (
     CloudTemplate,
     OAuth2Template,
     SamlTemplate,

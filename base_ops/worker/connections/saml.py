@@ -6,7 +6,7 @@ import uuid
 from datetime import UTC, datetime, timedelta
 
 from base_ops.core.errors import missing_extra
-from base_ops.data_ingestion.options.connections import SamlTemplate
+from base_ops.data_ingestion.options.authentication import SamlTemplate
 from base_ops.worker.connections.credentials import Credentials
 
 _SAML = "urn:oasis:names:tc:SAML:2.0:assertion"

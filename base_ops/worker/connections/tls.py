@@ -17,7 +17,7 @@ from typing import Any
 
 from base_ops.core.errors import missing_extra
 from base_ops.core.protocol import Finding
-from base_ops.data_ingestion.options.connections import CertificateTemplate
+from base_ops.data_ingestion.options.authentication import CertificateTemplate
 from base_ops.worker.connections.credentials import Credentials
 
 _PARTS = ("ca_certificate", "crl", "certificate", "private_key", "private_key_password")

@@ -20,7 +20,7 @@ from typing import Any
 
 from base_ops.core.errors import BaseOpsError, ConfigError, Denied, Transient
 from base_ops.core.protocol import Finding
-from base_ops.data_ingestion.options.connections import CertificateTemplate, DatabaseTemplate, LdapTemplate
+from base_ops.data_ingestion.options.authentication import CertificateTemplate, DatabaseTemplate, LdapTemplate
 from base_ops.data_ingestion.options.sources.databases import MongoSpec
 from base_ops.worker.connectors.base import Fetched, Keep, Report, Site, save
 from base_ops.worker.connectors.databases import windows

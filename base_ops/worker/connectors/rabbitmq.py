@@ -18,7 +18,7 @@ from contextlib import contextmanager, suppress
 from typing import Any
 
 from base_ops.core.errors import BaseOpsError, ConfigError, Denied, Transient
-from base_ops.data_ingestion.options.connections import CertificateTemplate
+from base_ops.data_ingestion.options.authentication import CertificateTemplate
 from base_ops.data_ingestion.options.sources.streams import RabbitmqSpec
 from base_ops.worker.connectors.base import Keep, Report, Site
 from base_ops.worker.connectors.extras import require

@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from base_ops.core.errors import ConfigError
-from base_ops.data_ingestion.options.connections import CIPHERS_TLS12, CertificateTemplate, TlsPolicy
+from base_ops.data_ingestion.options.authentication import CertificateTemplate
+from base_ops.data_ingestion.options.connections import CIPHERS_TLS12, TlsPolicy
 from base_ops.worker.connections.credentials import credentials_of
 from base_ops.worker.connections.tls import check_key
 from base_ops.worker.connections.tls import tls_context as context_of_template

@@ -14,7 +14,8 @@ from fakes.identity import PASSWORD, USER, identity_provider
 from pydantic import TypeAdapter
 
 from base_ops.core.errors import BaseOpsError, ConfigError
-from base_ops.data_ingestion.options.connections import AuthenticationTemplate, ConnectorChecks
+from base_ops.data_ingestion.options.authentication import AuthenticationTemplate
+from base_ops.data_ingestion.options.connections import ConnectorChecks
 from base_ops.data_ingestion.options.sources.source import SourceSpec
 from base_ops.worker.connections.credentials import Credentials
 from base_ops.worker.connections.health import Inspector, Standing

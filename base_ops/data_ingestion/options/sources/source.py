@@ -10,7 +10,8 @@ from pydantic import Field, model_validator
 from base_ops.core.errors import did_you_mean
 from base_ops.core.spec import Spec, is_template
 from base_ops.data_ingestion.options.agreements import AgreementSpec
-from base_ops.data_ingestion.options.connections import AnyTemplate, ConnectionOptions
+from base_ops.data_ingestion.options.authentication import AnyTemplate
+from base_ops.data_ingestion.options.connections import ConnectionOptions
 from base_ops.data_ingestion.options.fitting import connector_of_path, misfit
 from base_ops.data_ingestion.options.reading import ReadSpec
 from base_ops.data_ingestion.options.sources.base import ConnectionName, ProtocolSpec

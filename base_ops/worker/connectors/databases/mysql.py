@@ -16,7 +16,7 @@ from typing import Any
 import pyarrow as pa
 
 from base_ops.core.errors import BaseOpsError, ConfigError, Denied, Transient
-from base_ops.data_ingestion.options.connections import DatabaseTemplate
+from base_ops.data_ingestion.options.authentication import DatabaseTemplate
 from base_ops.worker.connectors.base import Site
 from base_ops.worker.connectors.databases.base import Column, Database, Session, table_parts
 from base_ops.worker.connectors.databases.dbapi import DbapiSession

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from base_ops.core.errors import ConfigError
-from base_ops.data_ingestion.options.connections import QueueTemplate
+from base_ops.data_ingestion.options.authentication import QueueTemplate
 from base_ops.worker.connectors.base import Site
 from base_ops.worker.connectors.tls import pem_files, policy_of, refuse_plain, verified
 
