@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from functools import lru_cache
-from itertools import islice
 from pathlib import Path
 from typing import Protocol
 from zoneinfo import ZoneInfo
@@ -345,11 +344,6 @@ def moments_between(when: TimeSchedule, start: datetime, end: datetime) -> Itera
         if at > end:
             return
         yield at
-
-
-def last_moments(when: TimeSchedule, moment: datetime, number: int) -> list[datetime]:
-    """The last ones not later than `moment`, the latest first."""
-    return list(islice(recurrence(when).until(moment), number))
 
 
 def last_vouched(when: TimeSchedule) -> date | None:
