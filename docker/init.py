@@ -47,8 +47,8 @@ def _pools() -> None:
 
     from base_ops.orchestration.pools import make_pools
 
-    make_pools(load_schedules())
     with create_session() as session:
+        make_pools(load_schedules(), session)
         session.query(Pool).filter(Pool.pool == Pool.DEFAULT_POOL_NAME).update({"include_deferred": True})
 
 
