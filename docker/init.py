@@ -12,17 +12,15 @@ import psycopg
 import s3fs
 
 from base_ops.core.errors import BaseOpsError, Transient
-from base_ops.core.ids import MODULES
 from base_ops.core.settings import load_settings
-
-_MODULE_SLOTS = 20
+from base_ops.data_ingestion.options.schedule_policies import load_schedules
 
 
 def main() -> None:
     settings = load_settings()
     _schema(os.environ["AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"].replace("postgresql+psycopg://", "postgresql://"))
     subprocess.run([sys.executable, "-m", "airflow", "db", "migrate"], check=True)
-    make_pools(settings.env)
+    _pools()
     if settings.lake.startswith("s3://"):
         _bucket(settings.lake.removeprefix("s3://").split("/")[0])
 
@@ -42,24 +40,16 @@ def _schema(url: str) -> None:
         ) from None
 
 
-def pool_slots(env: str) -> dict[str, int]:
-    """Pools that pipelines may name (`pool:`): three by urgency, ten times as large in prod, and one per module."""
-    scale = 10 if env == "prod" else 1
-    urgency = {"base_high": 20 * scale, "base_normal": 50 * scale, "base_low": 30 * scale}
-    return urgency | dict.fromkeys(MODULES, _MODULE_SLOTS)
-
-
-def make_pools(env: str) -> None:
-    """Those that are there keep their size. All count deferred tasks: each has a pod that runs."""
+def _pools() -> None:
+    """Those of schedules.yaml and of the modules, of the environment's size; the default one counts as they do."""
     from airflow.models.pool import Pool
     from airflow.utils.session import create_session
 
+    from base_ops.orchestration.pools import make_pools
+
     with create_session() as session:
+        make_pools(load_schedules(), session)
         session.query(Pool).filter(Pool.pool == Pool.DEFAULT_POOL_NAME).update({"include_deferred": True})
-        known = {name for (name,) in session.query(Pool.pool)}
-        for name, slots in pool_slots(env).items():
-            if name not in known:
-                session.add(Pool(pool=name, slots=slots, description="made by base_ops", include_deferred=True))
 
 
 def _bucket(bucket: str) -> None:

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from base_ops.core.errors import ConfigError, did_you_mean
 
 PREFIX = "BASE_"
+Environment = Literal["dev", "staging", "prod"]
 # Read by tests and by developers' tools, not by the package.
 _FOREIGN = {"BASE_CORPORA", "BASE_IMAGE"}
 
@@ -24,7 +25,7 @@ class Settings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     runner: Literal["local", "kubernetes"] = Field("local", description="where jobs run: subprocess or pod")
-    env: Literal["dev", "staging", "prod"] = Field("dev", description="the deployment's environment")
+    env: Environment = Field("dev", description="the deployment's environment")
     home: Path = Field(Path(".base_ops"), description="local folder for the default lake, state and connections")
     lake_url: str = Field("", description="fsspec URL of the lake; default <home>/lake")
     state_url: str = Field("", description="SQLAlchemy URL of the state database; default SQLite in <home>")

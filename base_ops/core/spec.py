@@ -218,12 +218,18 @@ def _locate(fault: dict[str, Any], raw: Any) -> None:
     fault["loc"] = (*known_path(raw, fault["loc"]), *getattr(context.get("error"), "loc", ()))
 
 
+_MOST_TOLD = 5
+"""Faults of one document that are told, the others are counted."""
+
+
 def _config_error(name: str, kind: Any, faults: list[Any], noun: str) -> ConfigError:
     faults = sorted(faults, key=lambda fault: fault["type"] != "extra_forbidden")  # a typo explains what is missing
     told = dict.fromkeys(_told(kind, fault, noun) for fault in faults)
-    error = ConfigError(f"{name}: " + "; ".join(list(told)[:5]), code=f"bad_{noun}", where=f"{noun} of {name}")
+    more = [f"and {len(told) - _MOST_TOLD} more"] if len(told) > _MOST_TOLD else []
+    said = "; ".join([*list(told)[:_MOST_TOLD], *more])
+    error = ConfigError(f"{name}: {said}", code=f"bad_{noun}", where=f"{noun} of {name}")
     error.loc = tuple(faults[0]["loc"])
-    error.other_locs = tuple(dict.fromkeys(tuple(fault["loc"]) for fault in faults[1:5]))
+    error.other_locs = tuple(dict.fromkeys(tuple(fault["loc"]) for fault in faults[1:_MOST_TOLD]))
     return error
 
 

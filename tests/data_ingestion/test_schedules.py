@@ -133,6 +133,8 @@ def test_a_dependency_on_nobody_is_told() -> None:
         ("schedules:\n  x:\n    title: X\n    when: {every: 5}\n", 4, "every"),
         ("maintenance:\n  w: {start: 0 2 * * 0}\n", 2, "duration is required"),
         ("limits: {concurrent: 9}\npools:\n  low: {slots: 10, timeout_s: 1, tries: 1}\n", 2, "pools have 10 slots"),
+        ("pools: {}\nscale: {prd: 10}\n", 2, "Did you mean 'prod'"),
+        ("scale:\n  prod: 0\n", 2, "greater than or equal to 1"),
         ("limts: {}\n", 1, "Did you mean 'limits'"),
     ],
 )
@@ -160,6 +162,17 @@ def test_the_shipped_schedules_are_those_of_the_sheet() -> None:
         when = shipped.when(name)
         if isinstance(when, TimeSchedule):
             assert next(recurrence(when).after(now)) > now
+
+
+@pytest.mark.parametrize(("env", "times"), [("dev", 1), ("staging", 1), ("prod", 10)])
+def test_an_environment_sizes_pools_and_limit_alike(env: str, times: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BASE_ENV", env)
+    shipped = load_schedules()
+    slots = {name: pool.slots for name, pool in shipped.pools.items()}
+    assert slots == {"high": 20 * times, "normal": 50 * times, "low": 30 * times}
+    assert (shipped.limits.concurrent, shipped.limits.queue) == (100 * times, 1000)
+    asked = PlanRunsSpec(action="plan_runs").completed().model_dump(mode="json")  # as a pod gets it
+    assert PlanRunsSpec.model_validate(asked).completed().rules == shipped
 
 
 @pytest.mark.parametrize(

@@ -65,19 +65,26 @@ def test_10_airflow_does_not_start_on_what_is_wrong(
     assert "hidden" not in done.stderr
 
 
-def test_the_first_step_makes_pools_and_leaves_those_alone_that_somebody_sized(airflow_db: Path) -> None:
+@pytest.mark.parametrize(("env", "high", "normal"), [("dev", 20, 50), ("staging", 20, 50), ("prod", 200, 500)])
+@pytest.mark.parametrize("first", ["init", "scheduler"])
+def test_whoever_comes_first_makes_the_pools_of_the_environment_and_leaves_alone_what_somebody_sized(
+    first: str, env: str, high: int, normal: int, airflow_db: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from airflow.jobs.job import Job
     from airflow.models.pool import Pool
     from airflow.utils.session import create_session
 
-    init = runpy.run_path(str(ROOT / "docker" / "init.py"))
-    init["make_pools"]("prod")
+    monkeypatch.setenv("BASE_ENV", env)
+    makers = [runpy.run_path(str(ROOT / "docker" / "init.py"))["_pools"], Job]  # the latter as a scheduler makes one
     with create_session() as session:
-        session.query(Pool).filter(Pool.pool == "base_low").update({"slots": 7})
-    init["make_pools"]("dev")
+        session.query(Pool).filter(Pool.pool != Pool.DEFAULT_POOL_NAME).delete()
+        session.add(Pool(pool="base_low", slots=7, include_deferred=True))
+    for make in makers if first == "init" else reversed(makers):
+        make()
     with create_session() as session:
         found = {pool.pool: (pool.slots, pool.include_deferred) for pool in session.query(Pool)}
         session.query(Pool).filter(Pool.pool != Pool.DEFAULT_POOL_NAME).delete()
-    assert (found["base_high"], found["base_normal"], found["base_low"]) == ((200, True), (500, True), (7, True))
+    assert (found["base_high"], found["base_normal"], found["base_low"]) == ((high, True), (normal, True), (7, True))
     assert found["data_ingestion"] == (20, True) and found[Pool.DEFAULT_POOL_NAME][1]
     assert len(found) == 1 + 3 + 14
 

@@ -24,6 +24,7 @@ schedules:
   by_hand: {}
   row: {when: {after: nyse}}
 """
+LATE = "  late: {pool: late}\n"
 
 Build = Callable[..., Any]
 
@@ -173,7 +174,9 @@ def test_pools_are_made_when_a_scheduler_starts_and_keep_their_size(build: Build
     from base_ops.orchestration import pools
 
     asked: list[object] = []
-    monkeypatch.setattr(pools, "make_pools", lambda found, made=pools.make_pools: (asked.append(found), made(found)))
+    monkeypatch.setattr(
+        pools, "make_pools", lambda found, session, made=pools.make_pools: (asked.append(found), made(found, session))
+    )
     pools.on_starting(TaskRunnerMarker())
     assert not asked
     with create_session() as session:
@@ -185,6 +188,82 @@ def test_pools_are_made_when_a_scheduler_starts_and_keep_their_size(build: Build
             p.pool: (p.slots, p.include_deferred) for p in session.query(Pool).filter(Pool.pool.startswith("base_"))
         }
     assert len(asked) == 1 and found == {"base_high": (20, True), "base_low": (99, True), "base_normal": (50, True)}
+
+
+def test_a_run_makes_the_pool_that_schedules_yaml_got_while_the_scheduler_ran(
+    build: Build, tmp_path: Path, airflow_db: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As Airflow's own scheduling loop does, which lets nobody else commit: it starts the run and queues its task."""
+    from airflow.dag_processing.bundles.manager import DagBundlesManager
+    from airflow.dag_processing.dagbag import DagBag, sync_bag_to_db
+    from airflow.jobs.job import Job
+    from airflow.jobs.scheduler_job_runner import SchedulerJobRunner
+    from airflow.models.dag import DagModel
+    from airflow.models.pool import Pool
+    from airflow.models.serialized_dag import SerializedDagModel
+    from airflow.utils.session import create_session
+    from airflow.utils.sqlalchemy import prohibit_commit
+    from airflow.utils.types import DagRunTriggeredByType, DagRunType
+
+    monkeypatch.setenv("BASE_CONFIG_DIR", str(tmp_path / "config"))
+    scheduler = SchedulerJobRunner(Job())
+    file = tmp_path / "config" / "data_ingestion" / "schedules.yaml"
+    file.write_text(SHIPPED.replace("pools: {", "pools: {late: {slots: 3, timeout_s: 60, tries: 1}, ") + LATE)
+    dag = build(late="{use: late}").dags["late"]
+    DagBundlesManager().sync_bundles_to_db()
+    bag = DagBag(dag_folder=str(airflow_db / "dags"), collect_dags=False, bundle_path=airflow_db / "dags")
+    dag.relative_fileloc = "late.py"
+    bag.bag_dag(dag)
+    sync_bag_to_db(bag, "dags-folder", None)
+    with create_session(scoped=False) as session:
+        assert not session.query(Pool).filter_by(pool="base_late").count()
+        session.query(DagModel).filter_by(dag_id="late").update({"is_paused": False})
+        run = SerializedDagModel.get_dag("late", session=session).create_dagrun(
+            run_id="late",
+            run_after=datetime.now(UTC),
+            run_type=DagRunType.MANUAL,
+            triggered_by=DagRunTriggeredByType.TEST,
+            state="queued",
+            session=session,
+        )
+    with create_session(scoped=False) as session, prohibit_commit(session) as guard:
+        scheduler._start_queued_dagruns(session)
+        guard.commit()
+        run = session.merge(run)
+        scheduler._schedule_dag_run(run, session)
+        (queued,) = scheduler._executable_task_instances_to_queued(max_tis=9, session=session)
+        (made,) = session.query(Pool).filter_by(pool="base_late")
+        assert (queued.dag_id, queued.pool, made.slots, made.include_deferred) == ("late", "base_late", 3, True)
+        session.delete(run)
+        session.delete(made)
+        guard.commit()
+
+
+def test_two_schedulers_may_make_the_pools_at_once(
+    build: Build, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who comes second loses nothing else that its transaction holds."""
+    from airflow.models.pool import Pool
+    from airflow.utils.session import create_session
+    from sqlalchemy.engine import Connection
+
+    from base_ops.data_ingestion.options.schedule_policies import load_schedules
+    from base_ops.orchestration import pools
+
+    caplog.set_level("INFO", logger=pools.__name__)
+    with create_session(scoped=False) as session:
+        pools.make_pools(load_schedules(), session)
+    with create_session(scoped=False) as session:
+        before = session.query(Pool).count()
+        session.add(Pool(pool="mine", slots=1, include_deferred=False))
+        session.flush()
+        with monkeypatch.context() as late:
+            late.setattr(Connection, "scalars", lambda *_: [])  # it looked before the other had written
+            pools.make_pools(load_schedules(), session)
+    with create_session(scoped=False) as session:
+        assert session.query(Pool).count() == before + 1
+        session.query(Pool).filter_by(pool="mine").delete()
+    assert "made by another scheduler" in caplog.text
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,9 @@ from base_ops.core.spec import check, is_template
 from base_ops.core.yamlio import YamlDocument, load_yaml
 from base_ops.data_ingestion.options.sources.source import SourceSpec
 
+_ON_TRUST = "{{ unknown }}"
+"""In place of a block that cannot be checked: as what is yet to be rendered, while the rest is checked."""
+
 
 def sources_dir(folder: Path) -> Path:
     """Where the sources of a configuration folder lie, one file each, named by id."""
@@ -45,7 +48,7 @@ def load_source(source_id: str, folder: Path | None = None) -> dict[str, Any]:
 def check_source(document: YamlDocument, raw: Any, *path: str | int, folder: Path | None = None) -> dict[str, Any]:
     """Check a source that stands at `path` of a document, its authentication template filled in."""
     name = raw.get("id", Path(document.name).stem) if isinstance(raw, dict) else Path(document.name).stem
-    own = raw
+    own, lost = raw, None
     if isinstance(raw, dict) and isinstance(raw.get("authentication"), dict):
         try:
             raw = {**raw, "authentication": fill_template(raw["authentication"], folder)}
@@ -53,15 +56,25 @@ def check_source(document: YamlDocument, raw: Any, *path: str | int, folder: Pat
             if error.code != "unknown_template":
                 raise
             here = document.where(*path, "authentication", "template")
-            raise ConfigError(error.what, code=error.code, where=here) from None
+            lost = ConfigError(error.what, code=error.code, where=here)
+            raw = {**raw, "authentication": _ON_TRUST}
     if isinstance(raw, dict):
         raw = filled(raw, lambda file: config_data((folder or config_dir()) / "data_ingestion" / f"{file}.yaml"))
     try:
         check(SourceSpec, raw, f"source {name}", rendered=False, noun="source")
     except ConfigError as error:
         where = _of_template(own, error.loc, folder) or wheres(document, path, error)
-        raise ConfigError(error.what, code=error.code, where=where) from None
+        rest = ConfigError(error.what, code=error.code, where=where)
+        raise (_both(lost, rest, document) if lost else rest) from None
+    if lost:
+        raise lost
     return dict(raw)
+
+
+def _both(first: ConfigError, second: ConfigError, document: YamlDocument) -> ConfigError:
+    """Two faults of one document as one."""
+    where = f"{first.where}; {second.where.removeprefix(f'{document.name}, ')}"
+    return ConfigError(f"{first.what.rstrip('.')}; {second.what}", code=first.code, where=where)
 
 
 def _of_template(own: Any, loc: tuple[str | int, ...], folder: Path | None) -> str | None:

@@ -12,6 +12,7 @@ from pydantic import BeforeValidator, Field, field_serializer, model_validator
 from base_ops.core.config import config_dir as configured
 from base_ops.core.config import load_config
 from base_ops.core.errors import did_you_mean
+from base_ops.core.settings import Environment, load_settings
 from base_ops.core.spec import Misfit, Names, Spec
 from base_ops.data_ingestion.options.policies import Reference
 from base_ops.data_ingestion.options.schedules import (
@@ -39,7 +40,7 @@ class PoolSpec(Spec):
     """An Airflow pool, base_<name>, and how the runs of its schedules are treated."""
 
     slots: int = Field(ge=1)
-    """Tasks at once."""
+    """Tasks at once, where `scale` says nothing of the environment."""
     timeout_s: float = Field(gt=0)
     """A run that takes longer is ended, seconds."""
     tries: int = Field(ge=1)
@@ -50,7 +51,7 @@ class LimitsSpec(Spec):
     """Bounds of the whole platform. The pools keep `concurrent`; by the others plan_runs says what should wait."""
 
     concurrent: int = Field(100, ge=1)
-    """Runs at once; the pools together have no more slots."""
+    """Runs at once, where `scale` says nothing of the environment; the pools together have no more slots."""
     queue: int = Field(1000, ge=1)
     """Runs that may wait; beyond that those of the lowest priority are to be deferred, none is refused."""
     max_cpu_share: float = Field(0.8, gt=0, le=1)
@@ -141,6 +142,8 @@ class SchedulesFile(Spec):
     """Windows by name."""
     pools: dict[str, PoolSpec] = Field(default_factory=dict)
     """Pools by name."""
+    scale: dict[Environment, Annotated[int, Field(ge=1)]] = Field(default_factory=dict)
+    """By environment, BASE_ENV: how many times as large its pools, and limits.concurrent with them, are; default 1."""
     limits: LimitsSpec = Field(default_factory=LimitsSpec)
     backfill: BackfillPolicy = Field(default_factory=BackfillPolicy)
     disable: DisablePolicy = Field(default_factory=DisablePolicy)
@@ -179,6 +182,13 @@ class SchedulesFile(Spec):
         if pool not in self.pools:
             raise Misfit(f"{'.'.join(loc)}={pool!r} is no pool. {did_you_mean(pool, self.pools)}", *loc)
 
+    def sized_for(self, env: Environment) -> SchedulesFile:
+        """With the pools and the limit of an environment written out; `scale` is spent."""
+        times = self.scale.get(env, 1)
+        sized = {name: pool.model_copy(update={"slots": pool.slots * times}) for name, pool in self.pools.items()}
+        limits = self.limits.model_copy(update={"concurrent": self.limits.concurrent * times})
+        return self.model_copy(update={"pools": sized, "limits": limits, "scale": {}})
+
     def references(self) -> Iterator[Reference]:
         """The sources that are named, each with its key."""
         for name, entry in self.schedules.items():
@@ -201,10 +211,10 @@ def schedules_path(config_dir: Path) -> Path:
 
 
 def load_schedules(config_dir: Path | None = None) -> SchedulesFile:
-    """The checked file; an empty one where there is none.
+    """The checked file, its pools as large as this environment's; an empty one where there is none.
 
     Raises:
         ConfigError: naming file, line and key.
     """
     found: SchedulesFile | None = load_config(SchedulesFile, schedules_path(config_dir or configured()))
-    return found or SchedulesFile()
+    return (found or SchedulesFile()).sized_for(load_settings().env)
