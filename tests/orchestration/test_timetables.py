@@ -220,7 +220,7 @@ def test_a_run_makes_the_pool_that_schedules_yaml_got_while_the_scheduler_ran(
         session.query(DagModel).filter_by(dag_id="late").update({"is_paused": False})
         run = SerializedDagModel.get_dag("late", session=session).create_dagrun(
             run_id="late",
-            run_after=datetime.now(UTC),
+            run_after=datetime.now(UTC) - timedelta(minutes=1),  # SQLite tells the time in seconds
             run_type=DagRunType.MANUAL,
             triggered_by=DagRunTriggeredByType.TEST,
             state="queued",
