@@ -16,6 +16,11 @@ from base_ops.data_ingestion.options.reading import ReadSpec
 from base_ops.worker.engine.plan import Rejected
 from base_ops.worker.exact_floats import changed, has_long_runs, is_kept, may_change
 from base_ops.worker.formats.base import ByteSource
+from base_ops.worker.formats.records.layout import Layout
+from base_ops.worker.formats.records.lineparser import LineParser
+from base_ops.worker.formats.records.lines import Lines
+from base_ops.worker.formats.records.shape import Shape
+from base_ops.worker.formats.records.values import LineDecoder
 from base_ops.worker.formats.registry import get_format
 
 
@@ -67,6 +72,39 @@ def test_decimals_that_are_kept_are_read_back_to_17_digits(number: Decimal) -> N
         assert abs(Decimal(float(text)) - number) <= abs(number) * Decimal("2e-16")
     elif abs(number) < 2**53:
         assert may_change(f'{{"v":{text}}}'.encode())
+
+
+@given(
+    st.from_regex(r"-?(0|[1-9][0-9]{0,20})(\.(0{0,3}|0{180,220}|0{300})[0-9]{1,25})?", fullmatch=True),
+    st.sampled_from(["", "e5", "E+05", "e-5", "e-0120", "e-99", "e-290", "E-310", "e-400", "e-1000"]),
+    st.sampled_from(['{{"v":{}}}', '{{"v" :\t{} }}', '{{"v":[0.5,{},2]}}', '{{"v":[\r{}]}}']),
+)
+def test_a_number_in_json_that_is_not_kept_is_found_and_no_other(mantissa: str, exponent: str, form: str) -> None:
+    number = mantissa + exponent
+    if ("." in number or exponent) and abs(float(number)) < 2**53:
+        assert may_change(form.format(number).encode()) is not is_kept(number)
+
+
+USUAL = (
+    '"ts":1700000000000000001,"ms":1700000000001,"id":"7be1f3a0-01e-4312-8a5e-4313e-43123456","v":0.012345678901234567'
+)
+
+
+def test_timestamps_and_uuids_are_passed_over() -> None:
+    assert not may_change(f"{{{USUAL}}}".encode())
+    assert may_change(f'{{{USUAL},"w":0.123456789012345678}}'.encode())
+
+
+@pytest.mark.parametrize("nested", ["", '"legs":[{"ts":1700000000000000001,"v":0.5}],'])
+def test_records_with_them_are_parsed_at_once(nested: str) -> None:
+    """Decoded one by one, such lines take five times as long."""
+    lines = [f'{{{nested}{USUAL},"k{i % 40}":{i}}}' for i in range(3000)]
+    shape = Shape()
+    for line in lines[:100]:
+        shape.see(LineDecoder(1000).decode(line.encode()))
+    layout = Layout(shape, ReadSpec(nested="keep"), open_ended=True)
+    parsed = LineParser(layout, 1000).parse(Lines.of("\n".join([*lines, ""]).encode(), 1, 0))
+    assert (sum(map(len, parsed.kept)) + sum(map(len, parsed.table_rows)), parsed.special) == (3000, 0)
 
 
 NUMBERS = ["1.5", "2", "1234567890.12345678"]
