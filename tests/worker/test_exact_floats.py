@@ -126,6 +126,17 @@ def test_a_column_with_such_a_number_is_decimal(name: str, text: str) -> None:
     assert rows["v"].to_list() == EXPECTED and rejected == []
 
 
+@pytest.mark.parametrize("name", ["ndjson", "json"])
+def test_one_such_number_among_many_does_not_make_the_others_decimal(name: str) -> None:
+    """Finer floats behind the sample would not fit the decimal; the one is refused, as other odd values are."""
+    numbers = ["0.25"] * 5 + ["0.33333333333333333333"] + ["0.25"] * 94 + ["1.2345678901234567e-09"] * 100
+    lines = [f'{{"v":{n}}}' for n in numbers]
+    text = "\n".join(lines) if name == "ndjson" else f"[{','.join(lines)}]"
+    rows, rejected = read(name, text, sample_rows=50)
+    assert rows["v"].to_list() == [float(n) for n in numbers if "33" not in n]
+    assert len(rejected) == 1 and "read.columns" in rejected[0].reason
+
+
 @pytest.mark.parametrize("exponent", ["-99999999999999999999", "99999999999999999999"])
 def test_an_exponent_beyond_all_bounds_refuses_its_record(exponent: str) -> None:
     rows, rejected = read("ndjson", f'{{"v":1.5}}\n{{"v":1e{exponent}}}\n{{"v":1234567890.12345678}}\n')
