@@ -16,6 +16,11 @@ from base_ops.data_ingestion.options.reading import ReadSpec
 from base_ops.worker.engine.plan import Rejected
 from base_ops.worker.exact_floats import changed, has_long_runs, is_kept, may_change
 from base_ops.worker.formats.base import ByteSource
+from base_ops.worker.formats.records.layout import Layout
+from base_ops.worker.formats.records.lineparser import LineParser
+from base_ops.worker.formats.records.lines import Lines
+from base_ops.worker.formats.records.shape import Shape
+from base_ops.worker.formats.records.values import LineDecoder
 from base_ops.worker.formats.registry import get_format
 
 
@@ -69,6 +74,39 @@ def test_decimals_that_are_kept_are_read_back_to_17_digits(number: Decimal) -> N
         assert may_change(f'{{"v":{text}}}'.encode())
 
 
+@given(
+    st.from_regex(r"-?(0|[1-9][0-9]{0,20})(\.(0{0,3}|0{180,220}|0{300})[0-9]{1,25})?", fullmatch=True),
+    st.sampled_from(["", "e5", "E+05", "e-5", "e-0120", "e-99", "e-290", "E-310", "e-400", "e-1000"]),
+    st.sampled_from(['{{"v":{}}}', '{{"v" :\t{} }}', '{{"v":[0.5,{},2]}}', '{{"v":[\r{}]}}']),
+)
+def test_a_number_in_json_that_is_not_kept_is_found_and_no_other(mantissa: str, exponent: str, form: str) -> None:
+    number = mantissa + exponent
+    if ("." in number or exponent) and abs(float(number)) < 2**53:
+        assert may_change(form.format(number).encode()) is not is_kept(number)
+
+
+USUAL = (
+    '"ts":1700000000000000001,"ms":1700000000001,"id":"7be1f3a0-01e-4312-8a5e-4313e-43123456","v":0.012345678901234567'
+)
+
+
+def test_timestamps_and_uuids_are_passed_over() -> None:
+    assert not may_change(f"{{{USUAL}}}".encode())
+    assert may_change(f'{{{USUAL},"w":0.123456789012345678}}'.encode())
+
+
+@pytest.mark.parametrize("nested", ["", '"legs":[{"ts":1700000000000000001,"v":0.5}],'])
+def test_records_with_them_are_parsed_at_once(nested: str) -> None:
+    """Decoded one by one, such lines take five times as long."""
+    lines = [f'{{{nested}{USUAL},"k{i % 40}":{i}}}' for i in range(3000)]
+    shape = Shape()
+    for line in lines[:100]:
+        shape.see(LineDecoder(1000).decode(line.encode()))
+    layout = Layout(shape, ReadSpec(nested="keep"), open_ended=True)
+    parsed = LineParser(layout, 1000).parse(Lines.of("\n".join([*lines, ""]).encode(), 1, 0))
+    assert (sum(map(len, parsed.kept)) + sum(map(len, parsed.table_rows)), parsed.special) == (3000, 0)
+
+
 NUMBERS = ["1.5", "2", "1234567890.12345678"]
 EXPECTED = [Decimal(n) for n in NUMBERS]
 
@@ -86,6 +124,17 @@ EXPECTED = [Decimal(n) for n in NUMBERS]
 def test_a_column_with_such_a_number_is_decimal(name: str, text: str) -> None:
     rows, rejected = read(name, text)
     assert rows["v"].to_list() == EXPECTED and rejected == []
+
+
+@pytest.mark.parametrize("name", ["ndjson", "json"])
+def test_one_such_number_among_many_does_not_make_the_others_decimal(name: str) -> None:
+    """Finer floats behind the sample would not fit the decimal; the one is refused, as other odd values are."""
+    numbers = ["0.25"] * 5 + ["0.33333333333333333333"] + ["0.25"] * 94 + ["1.2345678901234567e-09"] * 100
+    lines = [f'{{"v":{n}}}' for n in numbers]
+    text = "\n".join(lines) if name == "ndjson" else f"[{','.join(lines)}]"
+    rows, rejected = read(name, text, sample_rows=50)
+    assert rows["v"].to_list() == [float(n) for n in numbers if "33" not in n]
+    assert len(rejected) == 1 and "read.columns" in rejected[0].reason
 
 
 @pytest.mark.parametrize("exponent", ["-99999999999999999999", "99999999999999999999"])

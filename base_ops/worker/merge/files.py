@@ -287,7 +287,7 @@ def _common_type(column: str, facts: Sequence[FileFacts]) -> pl.DataType:
                 expected="types that widen into each other without loss",
                 found=f"{settled} in {first.file.source} ({first.file.uri}), "
                 f"{fact.schema[column]} in {fact.file.source} ({fact.file.uri})",
-                todo="give the column the same type when the sources are converted, or rename one of them",
+                todo="give the column one type when the sources are converted (read.columns), or rename one of them",
             )
         settled = wider
     if settled == pl.Float64:

@@ -100,11 +100,12 @@ def test_widened_values_are_exact(merge_frames: MergeFrames) -> None:
     assert rows.select("k", "v", "u").rows() == [(1, 2.0**53, Decimal(2**64 - 1)), (2, 0.5, Decimal(-1))]
 
 
-@pytest.mark.parametrize("wrong", [pl.Series(["1"]), pl.Series([2**53 + 1])])
+@pytest.mark.parametrize("wrong", [pl.Series(["1"]), pl.Series([2**53 + 1]), pl.Series([Decimal("0.1")])])
 def test_what_cannot_have_one_type_is_refused_naming_both(wrong: pl.Series, merge_frames: MergeFrames) -> None:
     with pytest.raises(BadInput) as caught:
         merge_frames({"oanda": pl.DataFrame({"k": [1], "v": [0.5]}), "fxcm": pl.DataFrame({"k": [1], "v": wrong})})
     assert caught.value.code == "incompatible_types"
+    assert wrong.dtype.is_integer() or "read.columns" in caught.value.text()
     assert (
         "fxcm" in caught.value.text() and "Float64" in caught.value.text() and str(wrong.dtype) in caught.value.text()
     )

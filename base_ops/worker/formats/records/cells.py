@@ -98,7 +98,7 @@ def _float(value: Any) -> float:
     if type(value) is IntText and len(value) > 15 and Decimal(value) != Decimal(number):
         raise Refused("type", "the integer has more digits than a float64 keeps")
     if type(value) is FloatText and not is_kept(value):
-        raise Refused("type", "the number has digits that a float64 does not keep")
+        raise Refused("type", "the number has digits that a float64 does not keep; a decimal in read.columns does")
     return number
 
 

@@ -180,10 +180,10 @@ class Shape:
             return pa.large_binary()
         if self.counts[_FLOAT] == 0 and self._is(_INT, but=self.huge):
             return pa.decimal128(38, 0) if self.beyond_int64 else pa.int64()
-        if self.long and self._before + self.behind <= _MOST and self._is(_INT, _FLOAT, but=self.huge):
-            return pa.decimal128(_MOST, self.behind)
         if self.counts[_FLOAT] and self._is(_INT, _FLOAT, but=self.wide + self.long):
             return pa.float64()
+        if self.long and self._before + self.behind <= _MOST and self._is(_INT, _FLOAT, but=self.huge):
+            return pa.decimal128(_MOST, self.behind)
         if self.is_object and not any("\0" in name for name in self.fields):
             types = {name: field.arrow_type() for name, field in self.fields.items()}
             return None if None in types.values() else pa.struct([pa.field(n, t) for n, t in types.items()])

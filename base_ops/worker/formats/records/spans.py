@@ -17,7 +17,7 @@ import pyarrow.compute as pc
 import pyarrow.json as pj
 from numpy.typing import NDArray
 
-from base_ops.worker.exact_floats import MAYBE, changed
+from base_ops.worker.exact_floats import changed, may_change
 from base_ops.worker.formats.records.layout import floats_are_exact, holds_floats
 
 Positions = NDArray[np.int64]
@@ -189,7 +189,7 @@ class Values:
             return None
         if table.num_rows != len(text) or not floats_are_exact(table.column(0)):
             return None
-        if holds_floats(type) and text.str.contains(MAYBE).any():
+        if holds_floats(type) and may_change(lines):
             return None
         return Cells(_series(table.column(0)))
 
