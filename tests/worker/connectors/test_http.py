@@ -26,6 +26,7 @@ from base_ops.data_ingestion.options.sources.source import SourceSpec
 from base_ops.worker.backoff import Clock
 from base_ops.worker.connectors import open_connector
 from base_ops.worker.connectors.base import Fetched, Report, Site
+from base_ops.worker.connectors.web.client import Web
 from base_ops.worker.lake.landing import History, LandedObject, LandingEntry
 from base_ops.worker.secrets import ConnectionInfo
 
@@ -176,6 +177,24 @@ def test_a_private_authority_without_a_template(
         with pytest.raises(ConfigError) as error:
             fetch(where)
         assert (error.value.code, server.asked) == (code, [])
+
+
+def test_a_context_without_a_template_is_made_once_for_the_same_authority(tmp_path: Path) -> None:
+    def context(env: str = "dev", **extra: Any) -> ssl.SSLContext:
+        where = site(tmp_path, None, env=env)
+        assert where.connection is not None
+        with Web(replace(where, connection=replace(where.connection, extra=extra)), Report()) as web:
+            return web.tls
+
+    one, another = Authority().certificate, Authority().certificate
+    assert context(ca_certificate=one) is context(ca_certificate=one)
+    assert context(verify=True) is context(ca_certificate="") is context()
+    made = [context(), context(ca_certificate=one), context(ca_certificate=another), context(verify=False)]
+    made.append(context(ca_certificate=one, verify="false"))
+    assert len({id(found) for found in made}) == 5
+    assert [found.verify_mode == ssl.CERT_NONE for found in made] == [False, False, False, True, True]
+    with pytest.raises(ConfigError):
+        context("prod", verify=False)
 
 
 def test_nothing_answers(tmp_path: Path) -> None:
