@@ -112,6 +112,15 @@ WRITTEN: dict[str, tuple[str, str | bytes, str]] = {
     "a key among parameters": (
         f"id: x\nhttp: {{path: /v1, params: {{api_key: {SECRET}}}}}\n", "line 2, key http.params", "api_key_query",
     ),
+    "a token among parameters": (
+        f"id: x\nhttp: {{path: /v1, params: {{Access-Token: {SECRET}}}}}\n", "line 2, key http.params", "api_key_query",
+    ),
+    "a signature among parameters": (
+        f"id: x\nhttp: {{path: /v1, params: {{sig: {SECRET}}}}}\n", "line 2, key http.params", "api_key_query",
+    ),
+    "keys in turn": (
+        f"id: x\nhttp: {{path: /v1, each: {{api_key: [{SECRET}]}}}}\n", "line 2, key http.each", "api_key_query",
+    ),
 }  # fmt: skip
 
 
@@ -123,6 +132,15 @@ def test_a_faulty_source_is_told_with_line_and_key_and_no_secret(case: str, conf
     assert where in fault.where.partition(f"{config / 'sources' / 'x.yaml'}, ")[2]
     assert fault.where.count("line ") == max(1, where.count("line "))
     assert all(part in fault.text() for part in said.split(" … ")) and SECRET not in fault.text()
+
+
+@pytest.mark.parametrize("param", ["token: USDC", "page_token: a", "next-token: a", "credentials: include", "key: EXR"])
+def test_parameters_that_only_sound_like_secrets_are_taken(param: str, config: Path) -> None:
+    name, _, value = param.partition(": ")
+    (config / "sources" / "x.yaml").write_text(
+        f"id: x\nmode: append\nhttp: {{path: /v1, params: {{{param}}}, each: {{{name}: [{value}]}}}}\n"
+    )
+    assert check_folder(config.parent)[1] == []
 
 
 CHANGED: dict[str, tuple[str, str, str, str, str]] = {

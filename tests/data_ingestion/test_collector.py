@@ -377,3 +377,20 @@ def test_killed_anywhere_nothing_is_missed_and_nothing_doubled(point: str, tmp_p
         output = collected(tmp_path, HTTP)
     assert ids(output) == [1, 2, 3, 4, 5]
     assert len(log_of(tmp_path)) == 1
+
+
+def test_a_text_cursor_of_two_numbers_goes_on_as_text(tmp_path: Path) -> None:
+    """ "9-1" is after "10-1" for texts, as the feed's own comparison has it: only ids of Redis are two numbers."""
+    asked: list[str | None] = []
+
+    def feed(request: Asked) -> Reply:
+        asked.append(request.params.get("since"))
+        return page([{"id": "10-1" if asked[-1] is None else "9-1"}])
+
+    with serving(feed) as server:
+        connect(tmp_path, "vendor", host="127.0.0.1", port=server.port, conn_type="http")
+        source = {"id": "s", "mode": "append", "connection": "vendor"}
+        source["http"] = {"path": "/q", "records": "data", "cursor_field": "id", "cursor_param": "since"}
+        runs = [collected(tmp_path, source) for _ in range(3)]
+    assert [run.cursor_after for run in runs] == ["10-1", "9-1", "9-1"]
+    assert asked == [None, "10-1", "9-1"]

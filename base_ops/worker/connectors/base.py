@@ -21,6 +21,7 @@ from base_ops.data_ingestion.options.sources.files import FilesSpec
 from base_ops.data_ingestion.options.sources.source import SourceSpec
 from base_ops.data_ingestion.options.sources.web import HttpSpec, WebSpec
 from base_ops.worker.backoff import Clock
+from base_ops.worker.connectors.cursor import Rank, rank
 from base_ops.worker.lake.landing import History, Landing
 from base_ops.worker.secrets import ConnectionInfo
 
@@ -104,6 +105,8 @@ class Report:
     times: list[float] = field(default_factory=list)
     """Seconds that answered requests took, the first 10,000 of them."""
     cursor_after: JsonValue = None
+    rank: Rank = rank
+    """How the source orders its cursors; see `cursor.furthest`."""
     findings: list[Finding] = field(default_factory=list)
     acknowledge: Callable[[], None] | None = None
     """Called once what was fetched is in the landing log: tells the peer that it need not send it again."""

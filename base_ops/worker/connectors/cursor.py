@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import math
-import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal, InvalidOperation
@@ -14,8 +13,9 @@ from pydantic import JsonValue
 
 _AHEAD = timedelta(hours=1)
 _FARTHEST_ZONE = timedelta(hours=14)
-_STREAM_ID = re.compile(r"(\d+)-(\d+)")
 _KINDS = ("time", "number", "text")
+Rank = Callable[[JsonValue], tuple[str, Any] | None]
+"""(kind, what to compare) of a cursor; only those of one kind have an order. None: it has none."""
 
 
 @dataclass
@@ -65,16 +65,11 @@ class Watermark:
         return bool(moment > self.now + _AHEAD + (timedelta(0) if _has_zone(text) else _FARTHEST_ZONE))
 
 
-def furthest(one: JsonValue, other: JsonValue) -> JsonValue:
-    """The later of two cursors; the other where the one has no order of its own. Ids of a Redis stream are two numbers:
-    9-10 is after 9-9."""
+def furthest(one: JsonValue, other: JsonValue, ranked: Rank) -> JsonValue:
+    """The later of two cursors, as their source orders them; the other where the one has no order of its own."""
     if other is None:
         return one
-    ids = [_STREAM_ID.fullmatch(value) if isinstance(value, str) else None for value in (one, other)]
-    if ids[0] is not None and ids[1] is not None:
-        before, after = ((int(found[1]), int(found[2])) for found in ids if found is not None)
-        return other if after > before else one
-    left, right = (rank(value) if value is not None else None for value in (one, other))
+    left, right = (ranked(value) if value is not None else None for value in (one, other))
     if left is None or (right is not None and left[0] == right[0] and right[1] > left[1]):
         return other
     return one

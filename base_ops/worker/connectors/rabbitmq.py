@@ -79,7 +79,8 @@ class RabbitmqQueues:
 
     def _read(self, connection: Any, queue: str, run: QueueRun) -> None:
         """A stream tells of no difference, and would begin with what comes from now on: so its beginning is asked for,
-        which queues refuse or pass over."""
+        which queues refuse (as RabbitMQ since 3.10 does) or pass over. The header of an offset is a stream's only where
+        this was not refused: publishers may set one of their own on messages to any queue."""
         for arguments in ({_OFFSET: "first"}, None):
             channel = connection.channel()
             channel.basic_qos(prefetch_count=min(run.left, 65_535))
@@ -96,7 +97,7 @@ class RabbitmqQueues:
         ):
             if method is None:
                 break
-            if _OFFSET in (properties.headers or {}):
+            if arguments is not None and _OFFSET in (properties.headers or {}):
                 what = "A stream (x-queue-type) cannot be read as a queue: its messages stay"
                 raise self._error(ConfigError, what, "not_a_queue", queue)
             self._take(run, queue, method, properties, body)

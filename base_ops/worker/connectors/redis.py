@@ -14,6 +14,7 @@ from __future__ import annotations
 import base64
 import json
 import math
+import re
 import ssl
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -97,7 +98,7 @@ class RedisSource:
         lines = (_line(_entry(entry)) for entry in self._entries(client, last))
         self._keep_all(name, lines, keep)
         if last[0] > start:
-            self.report.cursor_after = f"{last[0][0]}-{last[0][1]}"
+            self.report.cursor_after, self.report.rank = f"{last[0][0]}-{last[0][1]}", rank_of_id
 
     def _check_stream(self, client: Any, start: tuple[int, int]) -> None:
         """Raises BadInput where the stream was made anew; notes entries that are gone."""
@@ -233,6 +234,12 @@ def _tls(site: Site) -> dict[str, Any]:
         "ssl_ciphers": ":".join(policy.ciphers),
         **(own if pem.certificate else {}),
     }
+
+
+def rank_of_id(cursor: JsonValue) -> tuple[str, Any] | None:
+    """Ids are two numbers: 9-10 is after 9-9."""
+    is_id = isinstance(cursor, str) and re.fullmatch(r"[0-9]+(-[0-9]+)?", cursor)
+    return ("id", _id(str(cursor))) if is_id else None
 
 
 def _id(text: str) -> tuple[int, int]:

@@ -21,6 +21,8 @@ from base_ops.worker.connections.tls import tls_context as context_of_template
 from base_ops.worker.connectors.base import Site
 
 LOOPBACK = {"127.0.0.1", "localhost", "::1"}
+_SHARED: dict[tuple[object, ...], ssl.SSLContext] = {}
+_MOST_SHARED = 32
 
 
 def tls_context(site: Site) -> ssl.SSLContext:
@@ -48,6 +50,20 @@ def tls_context(site: Site) -> ssl.SSLContext:
     if not verified(site):
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
+    return context
+
+
+def shared_tls_context(site: Site) -> ssl.SSLContext:
+    """`tls_context` of a source without a template, made once for all with the same authority. Whoever gets it must not
+    change it."""
+    extra = site.connection.extra if site.connection else {}
+    known = str(extra.get("ca_certificate") or ""), verified(site)
+    key = (*known, os.environ.get("SSL_CERT_FILE", ""), os.environ.get("SSL_CERT_DIR", ""))
+    if (context := _SHARED.pop(key, None)) is None:
+        context = tls_context(site)
+    _SHARED[key] = context
+    while len(_SHARED) > _MOST_SHARED:
+        _SHARED.pop(next(iter(_SHARED)), None)
     return context
 
 

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from base_ops.worker.connectors.cursor import Watermark, furthest
+from base_ops.worker.connectors.cursor import Watermark, furthest, rank
+from base_ops.worker.connectors.redis import rank_of_id
 
 NOW = datetime(2026, 1, 1, 12, 0, tzinfo=UTC)
 
@@ -71,11 +72,24 @@ def test_it_never_goes_back_and_never_fails(values: list[Any], before: Any) -> N
         (1, 2, 2),
         (2, 1, 2),
         ("a", 1, "a"),
-        ("5-9", "5-10", "5-10"),  # ids of a Redis stream
-        ("10-0", "9-1", "10-0"),
+        ("10-1", "9-1", "9-1"),  # as text: only ids of Redis are two numbers
         ({"t": {"0": 5}}, {"t": {"0": 7}}, {"t": {"0": 7}}),
         ({"t": {"0": 5}}, None, {"t": {"0": 5}}),
     ],
 )
 def test_furthest(one: Any, other: Any, chosen: Any) -> None:
-    assert furthest(one, other) == chosen
+    assert furthest(one, other, rank) == chosen
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "chosen"),
+    [
+        (None, "5-9", "5-9"),
+        ("5-9", None, "5-9"),
+        ("5-9", "5-10", "5-10"),
+        ("10-0", "9-1", "10-0"),
+        ("no id", "9-1", "9-1"),
+    ],
+)
+def test_furthest_id_of_a_redis_stream(one: Any, other: Any, chosen: Any) -> None:
+    assert furthest(one, other, rank_of_id) == chosen

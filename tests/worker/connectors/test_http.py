@@ -8,6 +8,7 @@ import hashlib
 import json
 import logging
 import ssl
+import tracemalloc
 import zlib
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -16,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import zstandard
 from fakes.certificates import Authority
 from fakes.collecting import Asked, Reply, Script, ScriptedServer, StillClock, in_turn, page, serving, wait_until
 
@@ -24,6 +26,7 @@ from base_ops.data_ingestion.options.sources.source import SourceSpec
 from base_ops.worker.backoff import Clock
 from base_ops.worker.connectors import open_connector
 from base_ops.worker.connectors.base import Fetched, Report, Site
+from base_ops.worker.connectors.web.client import Web
 from base_ops.worker.lake.landing import History, LandedObject, LandingEntry
 from base_ops.worker.secrets import ConnectionInfo
 
@@ -91,6 +94,8 @@ FAILURES: dict[str, tuple[Script, dict[str, Any], type[BaseOpsError], str, int]]
     "gzip that ends early": (in_turn(Reply(body=gzip.compress(b"1\n" * 9999)[:-20], headers={"Content-Encoding": "gzip"})), {}, Transient, "cut_body", 3),
     "gzip without its check": (in_turn(Reply(body=gzip.compress(b"1\n" * 9999)[:-8], headers={"Content-Encoding": "x-gzip"}, chunked=True)), {}, Transient, "cut_body", 3),
     "deflate that ends early": (in_turn(Reply(body=zlib.compress(b"1\n")[:-3], headers={"Content-Encoding": "deflate"})), {}, Transient, "cut_body", 3),
+    "zstd that ends early": (in_turn(Reply(body=zstandard.compress(b"1\n" * 9999)[:-3], headers={"Content-Encoding": "zstd"})), {}, Transient, "cut_body", 3),
+    "bad zstd": (in_turn(Reply(body=b"no zstd", headers={"Content-Encoding": "zstd"})), {}, Transient, "cut_body", 3),
     "packed in an unknown way": (in_turn(Reply(body=b"1", headers={"Content-Encoding": "br"})), {}, ConfigError, "packed_body", 1),
     "bad gzip": (in_turn(Reply(body=b"no gzip", headers={"Content-Encoding": "gzip"})), {}, Transient, "cut_body", 3),
 }  # fmt: skip
@@ -174,6 +179,24 @@ def test_a_private_authority_without_a_template(
         assert (error.value.code, server.asked) == (code, [])
 
 
+def test_a_context_without_a_template_is_made_once_for_the_same_authority(tmp_path: Path) -> None:
+    def context(env: str = "dev", **extra: Any) -> ssl.SSLContext:
+        where = site(tmp_path, None, env=env)
+        assert where.connection is not None
+        with Web(replace(where, connection=replace(where.connection, extra=extra)), Report()) as web:
+            return web.tls
+
+    one, another = Authority().certificate, Authority().certificate
+    assert context(ca_certificate=one) is context(ca_certificate=one)
+    assert context(verify=True) is context(ca_certificate="") is context()
+    made = [context(), context(ca_certificate=one), context(ca_certificate=another), context(verify=False)]
+    made.append(context(ca_certificate=one, verify="false"))
+    assert len({id(found) for found in made}) == 5
+    assert [found.verify_mode == ssl.CERT_NONE for found in made] == [False, False, False, True, True]
+    with pytest.raises(ConfigError):
+        context("prod", verify=False)
+
+
 def test_nothing_answers(tmp_path: Path) -> None:
     with serving(in_turn(OK)) as server:
         where = site(tmp_path, server)
@@ -194,6 +217,7 @@ RECOVERIES: dict[str, tuple[Script, list[float]]] = {
 
 
 RAW = zlib.compressobj(wbits=-15)
+ZSTD = zstandard.ZstdCompressor().compressobj()
 PACKED: dict[str, tuple[str, bytes]] = {
     "gzip": ("gzip", gzip.compress(b"[1]")),
     "gzip by its other name": ("X-GZIP", gzip.compress(b"[1]")),
@@ -202,6 +226,9 @@ PACKED: dict[str, tuple[str, bytes]] = {
     "deflate": ("deflate", zlib.compress(b"[1]")),
     "deflate without zlib's frame": ("deflate", RAW.compress(b"[1]") + RAW.flush()),
     "twice": ("deflate, gzip", gzip.compress(zlib.compress(b"[1]"))),
+    "zstd": ("zstd", zstandard.compress(b"[1]")),
+    "zstd of unknown length, in frames": ("zstd", ZSTD.compress(b"[") + ZSTD.flush() + zstandard.compress(b"1]")),
+    "zstd, twice": ("zstd, gzip", gzip.compress(zstandard.compress(b"[1]"))),
     "not at all": ("identity", b"[1]"),
 }
 
@@ -211,6 +238,29 @@ def test_bodies_that_are_packed_though_not_asked_to(case: str, tmp_path: Path) -
     encoding, body = PACKED[case]
     with serving(in_turn(Reply(body=body, headers={"Content-Encoding": encoding}))) as server:
         assert fetch(site(tmp_path, server))[1] == [b"[1]"]
+
+
+@pytest.mark.parametrize("name", ["utf-8", "UTF8", "none", "binary", "7bit", "8bit", "aws-chunked"])
+def test_an_encoding_that_names_no_packing_is_told_and_taken(name: str, tmp_path: Path) -> None:
+    packed = Reply(body=gzip.compress(b"[2]"), headers={"Content-Encoding": f"gzip, {name}"})
+    with serving(in_turn(Reply(body=b"[1]", headers={"Content-Encoding": name}), packed)) as server:
+        bodies, report = fetch(site(tmp_path, server, each={"n": ["1", "2"]}, connections=1))[1:]
+    assert bodies == [b"[1]", b"[2]"]
+    (found,) = report.all_findings()
+    assert (found.code, found.data) == ("no_packing", {"objects": 2})
+    assert name.lower() in found.message and "/v1/q" in found.message
+
+
+def test_a_packed_body_is_never_unpacked_beyond_what_is_allowed(tmp_path: Path) -> None:
+    """50 million bytes out of a few thousand: the most that is unpacked at once is far below."""
+    bomb = Reply(body=zstandard.compress(bytes(50_000_000)), headers={"Content-Encoding": "zstd"})
+    tracemalloc.start()
+    with serving(in_turn(bomb)) as server, pytest.raises(BadInput) as error:
+        fetch(site(tmp_path, server, max_object_bytes=1000))
+    most = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert error.value.code == "object_too_large"
+    assert most < 40_000_000
 
 
 @pytest.mark.parametrize("case", RECOVERIES)

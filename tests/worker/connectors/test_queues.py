@@ -225,6 +225,27 @@ def test_a_rabbitmq_stream_is_refused_rather_than_missed(rabbitmq_broker: Broker
     assert error.value.code == "not_a_queue"
 
 
+@pytest.mark.parametrize("kind", ["classic", "quorum"])
+def test_a_publishers_own_offset_header_makes_no_stream_of_a_rabbitmq_queue(
+    kind: str, rabbitmq_broker: Broker, tmp_path: Path
+) -> None:
+    connect(tmp_path, "broker", host="127.0.0.1", port=rabbitmq_broker.port)
+    name = f"q{uuid.uuid4().hex}"
+    parameters = pika.ConnectionParameters("127.0.0.1", rabbitmq_broker.port)
+    with pika.BlockingConnection(parameters) as opened, opened.channel() as channel:
+        channel.queue_declare(name, durable=True, arguments={"x-queue-type": kind})
+        channel.confirm_delivery()
+        properties = pika.BasicProperties(message_id="1", headers={"x-stream-offset": 5}, delivery_mode=2)
+        channel.basic_publish("", name, b'{"id":1}', properties)
+        source = {"id": "s", "connection": "broker", "mode": "append", "rabbitmq": {"queues": [name], "idle_s": 0.5}}
+        collected(tmp_path, source)
+        collected(tmp_path, source)
+        assert channel.queue_declare(name, passive=True).method.message_count == 0
+        channel.queue_delete(name)
+    assert ids(tmp_path) == [1]
+    assert {"name": "x-stream-offset", "value": "5"} in lines(tmp_path, "s")[0]["headers"]
+
+
 def test_probes_say_what_there_is(peer: Peer, tmp_path: Path) -> None:
     peer.send(b"1", b"2")
     ctx = context(tmp_path)

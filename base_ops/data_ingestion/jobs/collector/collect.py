@@ -211,7 +211,7 @@ def _commit(
             dead_letters=basket.dead_letters,
             mode=site.source.mode,
             cursor_before=history.cursor if site.window is None else None,
-            cursor_after=furthest(history.cursor, report.cursor_after) if site.window is None else None,
+            cursor_after=furthest(history.cursor, report.cursor_after, report.rank) if site.window is None else None,
             window=site.window,
             attempt=landing.attempt,
             repeatable=site.source.block.repeatable and not basket.dead_letters,

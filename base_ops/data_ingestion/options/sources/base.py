@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+import re
+from typing import Annotated, Literal, TypeVar
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator
 
 from base_ops.core.errors import ConfigError
 from base_ops.core.ids import check_name
-from base_ops.core.spec import Spec, is_secret, is_template
+from base_ops.core.spec import Spec, is_template
+
+_CREDENTIAL = re.compile(
+    r"(^|_)(pass(word|wd|phrase)?|pwd|secret|private_key|(api|access)_?key|sig(nature)?"
+    r"|(access|api|auth|bearer|client|id|refresh|security|session)_?token)$"
+)
+"""Parameters that are never anything else. Others may be: a `token` is also a coin or a page, a `key` a series, and
+`credentials: include` a switch; these are taken."""
+_Asked = TypeVar("_Asked", dict[str, str], dict[str, tuple[str, ...]])
 
 
 def _without_secrets(address: str) -> str:
@@ -24,8 +33,8 @@ def _without_secrets(address: str) -> str:
     return address
 
 
-def _no_secrets(params: dict[str, str]) -> dict[str, str]:
-    if wrong := sorted(name for name in params if is_secret(name)):
+def _no_secrets(params: _Asked) -> _Asked:
+    if wrong := sorted(name for name in params if _CREDENTIAL.search(name.lower().replace("-", "_"))):
         raise ValueError(
             f"{wrong[0]} is no place for a secret: put it into the connection, in Airflow, and name it by "
             f"authentication: {{template: api_key_query, name: {wrong[0]}}}"
@@ -48,6 +57,8 @@ Address = Annotated[str, AfterValidator(_without_secrets)]
 """A path or URL, in which no password may stand."""
 Params = Annotated[dict[str, str], AfterValidator(_no_secrets)]
 """Query parameters, none of which may be a credential."""
+Series = Annotated[dict[str, tuple[str, ...]], AfterValidator(_no_secrets)]
+"""Query parameters and their values in turn, none of which may be a credential."""
 
 
 class ProtocolSpec(Spec):

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, Field, JsonValue, model_validator
 
 from base_ops.core.spec import Spec, is_template
-from base_ops.data_ingestion.options.sources.base import Params, ProtocolSpec
+from base_ops.data_ingestion.options.sources.base import Params, ProtocolSpec, Series
 from base_ops.data_ingestion.options.sources.streams import StreamSpec
 
 
@@ -78,7 +78,7 @@ class PagingSpec(Spec):
 class HttpSpec(WebSpec):
     """A REST endpoint; host and credentials come from the connection."""
 
-    each: dict[str, tuple[str, ...]] = Field(default_factory=dict)
+    each: Series = Field(default_factory=dict)
     """Ask once for each value of these query parameters (each combination of several), e.g. symbol: [EURUSD, …]. The
     values become captures of what is landed."""
     connections: int = Field(10, ge=1, le=1000)

@@ -26,7 +26,7 @@ from base_ops.worker.backoff import asked_pause_s, retry, retry_after_s
 from base_ops.worker.connections.pools import limits
 from base_ops.worker.connectors.base import Part, Report, Site
 from base_ops.worker.connectors.web.body import Answer, Body
-from base_ops.worker.connectors.web.packing import not_known
+from base_ops.worker.connectors.web.packing import misnamed, not_known
 from base_ops.worker.connectors.web.paging import Ask
 from base_ops.worker.connectors.web.settings import (
     client_options_of,
@@ -207,6 +207,9 @@ class Web:
             raise self._error(
                 ConfigError, "The body is packed in an unknown way", "packed_body", url, packing[:20], todo
             )
+        if name := misnamed(response):
+            what = f"Content-Encoding {name} names no packing, the body is taken as it is"
+            self.report.note("no_packing", what, urlsplit(url).path)
         body.take(response)
         ask.check(body.part.local, response.status_code)
         return Answer(

@@ -94,14 +94,11 @@ def client_options_of(site: Site, endpoint: str, profile: ConnectionProfile) -> 
     """What the source's authentication template says; without one, what `http.auth` says."""
     source = site.source
     options: dict[str, Any] = {"auth": _auth(site, endpoint)}
-    if (
-        source.authentication is None
-        and site.connection
-        and {"ca_certificate", "verify"} & site.connection.extra.keys()
-    ):
-        from base_ops.worker.connectors.tls import tls_context
+    if source.authentication is None and site.connection:
+        from base_ops.worker.connectors.tls import shared_tls_context, verified
 
-        options["verify"] = tls_context(site)
+        if site.connection.extra.get("ca_certificate") or not verified(site):
+            options["verify"] = shared_tls_context(site)
     if source.authentication is not None:
         from base_ops.worker.connections.credentials import credentials_of
         from base_ops.worker.connections.http import client_options
