@@ -1,6 +1,7 @@
 """Kafka topics: read from the offsets in the landing log, exactly once; the group's offsets are set afterwards.
 
-All partitions are assigned to each run, which begins at the cursor `{topic: {partition: next offset}}` and ends where
+All partitions are assigned to each run, which begins at the cursor `{topic: {partition: next offset, "id": the topic's
+own id}}` (the id tells a topic that was deleted and made anew under its name) and ends where
 a partition ended when it got there, or at `max_messages` or `max_seconds`. The cursor moves in the entry of the
 landing log that lands the messages, so neither a kill nor a second run can miss or double one; the broker's group
 has no say in it (there is no rebalance), and is told the offsets only for those who watch its lag. Only committed
@@ -32,6 +33,8 @@ from base_ops.worker.lake.landing import History
 
 _POLL_S = 1.0
 _PAUSE_AT = 0.8
+_ID = "id"
+_NO_ID = "A" * 22
 Place = tuple[str, int]
 """A topic's partition."""
 
@@ -56,13 +59,14 @@ class KafkaStream:
         try:
             with self._errors():
                 self._connect(consumer)
-                after = self._starts(consumer, history)
+                topic_ids = self._topic_ids()
+                after = self._starts(consumer, history, topic_ids)
                 self._read(consumer, taking, after)
         finally:
             consumer.close()
         report = taking.finish()
         report.findings += self.findings
-        report.cursor_after = _cursor(history.cursor, after)
+        report.cursor_after = _cursor(history.cursor, after, topic_ids)
         report.acknowledge = lambda: self._acknowledge(report)
         return report
 
@@ -101,7 +105,16 @@ class KafkaStream:
 
     # -- where to begin
 
-    def _starts(self, consumer: Any, history: History) -> dict[Place, int]:
+    def _topic_ids(self) -> dict[str, str]:
+        """The topics' own ids, asked before any offset; brokers older than 2.8 have none."""
+        admin = require("confluent_kafka.admin", "kafka")
+        wanted = self.kafka.TopicCollection(list(self.spec.topics))
+        client = admin.AdminClient({**security(self.site, self.where), "log_level": 0})
+        asked = client.describe_topics(wanted, request_timeout=self.timeout_s)
+        found = {topic: str(told.result(self.timeout_s + 1).topic_id) for topic, told in asked.items()}
+        return {topic: identity for topic, identity in found.items() if identity != _NO_ID}
+
+    def _starts(self, consumer: Any, history: History, topic_ids: dict[str, str]) -> dict[Place, int]:
         """The first offset wanted of every partition."""
         known = history.cursor if isinstance(history.cursor, dict) else {}
         places = [(topic, number) for topic in self.spec.topics for number in self._partitions(consumer, topic)]
@@ -110,12 +123,15 @@ class KafkaStream:
         for topic, number in places:
             offsets = known.get(topic)
             offset = offsets.get(str(number)) if isinstance(offsets, dict) else None
+            is_anew = isinstance(offsets, dict) and _is_anew(offsets, topic_ids.get(topic))
             low, high = consumer.get_watermark_offsets(self.kafka.TopicPartition(topic, number), timeout=self.timeout_s)
             if not isinstance(offset, int):
                 starts[topic, number], new[topic, number] = low, high
             else:
                 starts[topic, number] = (
-                    offset if low <= offset <= high else self._lost(topic, number, offset, low, high)
+                    self._lost(topic, number, offset, low, high, is_anew=is_anew)
+                    if is_anew or not low <= offset <= high
+                    else offset
                 )
         if new and (moment := self.spec.start_time) is not None:
             asked = [self.kafka.TopicPartition(*place, int(moment.timestamp() * 1000)) for place in new]
@@ -130,16 +146,19 @@ class KafkaStream:
             raise self.kafka.KafkaException(facts.error)
         return sorted(facts.partitions)
 
-    def _lost(self, topic: str, partition: int, offset: int, low: int, high: int) -> int:
+    def _lost(self, topic: str, partition: int, offset: int, low: int, high: int, *, is_anew: bool) -> int:
         """The broker no longer has what comes next: the earliest, if the source says so."""
         what = f"{offset:d} is next, the broker has {low:d} to {high:d}"
+        if is_anew:
+            what += " of a topic that was made anew under its name"
         if self.spec.lost == "refuse":
             raise BadInput(
-                "Messages are gone that were not read, or the topic was made anew",
+                "The topic was made anew" if is_anew else "Messages are gone that were not read",
                 code="messages_lost",
                 where=f"source {self.site.source.id}, {topic}[{partition}]",
                 found=what,
-                todo="lost: go_on takes the earliest there is; longer retention.ms and more frequent runs avoid it",
+                todo="lost: go_on takes the earliest there is"
+                + ("" if is_anew else "; longer retention.ms and more frequent runs avoid it"),
             )
         message = f"{topic}[{partition}] does not go on where it was left: {what}"
         self.findings.append(Finding(code="messages_lost", severity="error", message=message))
@@ -195,6 +214,7 @@ class KafkaStream:
             for topic, numbers in (cursor if isinstance(cursor, dict) else {}).items()
             if topic in self.spec.topics and isinstance(numbers, dict)
             for number, offset in numbers.items()
+            if number != _ID
         ]
         consumer = self.kafka.Consumer(self._settings())
         try:
@@ -277,9 +297,18 @@ def _refusals(codes: Any) -> tuple[int, ...]:
     )
 
 
-def _cursor(before: Any, after: dict[Place, int]) -> dict[str, Any]:
+def _is_anew(offsets: dict[str, Any], identity: str | None) -> bool:
+    """Whether these offsets are of another topic; cursors from before ids were kept tell nothing."""
+    return None not in (offsets.get(_ID), identity) and offsets[_ID] != identity
+
+
+def _cursor(before: Any, after: dict[Place, int], topic_ids: dict[str, str]) -> dict[str, Any]:
     """The old cursor with the partitions read moved on; topics that the source no longer names stay."""
     cursor: dict[str, Any] = {t: dict(numbers) for t, numbers in before.items()} if isinstance(before, dict) else {}
+    for topic, identity in topic_ids.items():
+        if _is_anew(cursor.get(topic, {}), identity):
+            del cursor[topic]
+        cursor.setdefault(topic, {})[_ID] = identity
     for (topic, number), offset in sorted(after.items()):
         cursor.setdefault(topic, {})[str(number)] = offset
     return cursor

@@ -2,7 +2,8 @@
 
 stream  each run brings the entries after the last id, up to `max_entries` (mode: append): `{"id", "fields"}`. Ids only
         grow and an entry is there as soon as it has one, so nothing comes late. An entry that repeats a field has
-        `pairs` instead of `fields`. Entries trimmed before they were read are a finding.
+        `pairs` instead of `fields`. Entries trimmed before they were read are a finding; a stream made anew is
+        refused where its ids tell: it ends before the last id read, or has older entries but not that one.
 list    `{"index", "value"}`, hash `{"field", "value"}`: read by one command, so of one moment.
 keys    `{"key", "type", "value"}` of strings, hashes, lists, sets and sorted sets, each of one moment.
 
@@ -105,15 +106,27 @@ class RedisSource:
         if not client.exists(self.spec.key):
             return
         facts = client.xinfo_stream(self.spec.key)
-        if _id(facts["last-generated-id"].decode()) < start:
+        is_behind = _id(facts["last-generated-id"].decode()) < start
+        if is_behind or self._lacks(client, facts, start):
             raise BadInput(
-                "The stream's ids end before the last one that was read",
+                "The stream's ids end before the last one that was read"
+                if is_behind
+                else "The stream has no entry with the id that was read last, and lost none since",
                 code="cursor_ahead",
                 where=self.where,
                 todo="the stream was made anew: give the source a new id",
             )
         if _id(facts.get("max-deleted-entry-id", b"0-0").decode()) > start:
             self._find("entries_lost", "entries were deleted or trimmed after the last one that was read", "warning")
+
+    def _lacks(self, client: Any, facts: Any, start: tuple[int, int]) -> bool:
+        """Whether the stream never had the entry read last: it is not there, yet was neither trimmed, which takes the
+        oldest first, nor deleted, which servers from version 7 on tell."""
+        if start == _BEGINNING or facts["first-entry"] is None or "max-deleted-entry-id" not in facts:
+            return False
+        first, deleted = _id(facts["first-entry"][0].decode()), _id(facts["max-deleted-entry-id"].decode())
+        identity = f"{start[0]}-{start[1]}"
+        return first < start and deleted < start and not client.xrange(self.spec.key, identity, identity, count=1)
 
     def _entries(self, client: Any, last: list[tuple[int, int]]) -> Iterator[Any]:
         left = self.spec.max_entries

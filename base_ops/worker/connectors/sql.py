@@ -1,7 +1,7 @@
 """Rows of SQL databases (PostgreSQL, MySQL and MariaDB, SQLite, Oracle, SQL Server) as Parquet files.
 
-A run reads inside one read-only transaction, and where the database lets connections share a snapshot (PostgreSQL),
-through several of them side by side. What lands is named so that reading it again replaces it:
+A run reads inside one read-only transaction, and where connections can share a snapshot (PostgreSQL; MySQL and MariaDB
+with a key), through several of them side by side. What lands is named so that reading it again replaces it:
 
 - without a cursor, the whole table or query: `public.trades/part-00001-000.parquet`, …;
 - with one, windows of it (see `databases/windows.py`): `public.trades#<low>--<high>/part-….parquet`, and `#null` for
@@ -29,7 +29,7 @@ from pydantic import JsonValue
 from base_ops.core.errors import BadInput, ConfigError, did_you_mean
 from base_ops.core.protocol import Finding
 from base_ops.data_ingestion.options.fitting import database_of
-from base_ops.data_ingestion.options.sources.databases import SqlSpec
+from base_ops.data_ingestion.options.sources.databases import SPLIT_BY_KEY, SqlSpec
 from base_ops.worker.connectors.base import Keep, Report, Site
 from base_ops.worker.connectors.databases import windows
 from base_ops.worker.connectors.databases.base import COUNT, Column, Database, Session
@@ -58,6 +58,14 @@ class SqlSource:
         self.spec: SqlSpec = site.source.sql  # type: ignore[assignment]
         self.report = Report()
         self.database = open_database(site)
+        if self.spec.key is not None and self.database.name not in SPLIT_BY_KEY:
+            raise ConfigError(
+                f"sql.key cannot split a read of {self.database.name}",
+                code="no_key",
+                where=f"source {site.source.id}: sql.key",
+                expected=" or ".join(SPLIT_BY_KEY),
+                todo="leave sql.key out",
+            )
         self.where = f"source {site.source.id}, {self.database.label}"
 
     def fetch(self, history: History, keep: Keep) -> Report:
@@ -177,10 +185,13 @@ class SqlSource:
         sessions: SimpleQueue[Session] = SimpleQueue()
         sessions.put(leader)
         workers = min(self.spec.parallel, len(tasks)) if self.database.shared_snapshot else 1
-        for _ in range(workers - 1):
-            session = self.database.share(leader)
-            stack.callback(session.close)
-            sessions.put(session)
+        if workers > 1:
+            for session in self.database.share(leader, columns, workers - 1):
+                stack.callback(session.close)
+                sessions.put(session)
+            workers = sessions.qsize()
+        if self.database.alone:
+            self._note("read_by_one", f"{self.where}: read through one connection: {self.database.alone}", 0)
         self._account(columns, wholes, tasks, _run(tasks, sessions, workers), history, keep)
 
     def _reading(

@@ -8,10 +8,11 @@ import threading
 import uuid
 from pathlib import Path
 from typing import Any
+from unittest.mock import ANY
 
 import pytest
 from fakes.brokers import Broker, Topics, kafka, running
-from fakes.collecting import collected, connect, context
+from fakes.collecting import collected, connect, context, wait_until
 from fakes.landed import dead_letters, killed_run, lines
 
 from base_ops.core.errors import BadInput, ConfigError, Denied, Transient
@@ -48,6 +49,11 @@ def trades(first: int, last: int) -> list[bytes]:
     return [b'{"id":%d,"price":1.50}' % n for n in range(first, last)]
 
 
+def offsets(out: Any, topic: str) -> dict[str, int]:
+    """Of the cursor, which holds the topic's own id too."""
+    return {name: value for name, value in out.cursor_after[topic].items() if name != "id"}
+
+
 def ids(home: Path) -> list[int]:
     return [line["value"]["id"] for line in lines(home, "s")]
 
@@ -65,7 +71,7 @@ def test_messages_land_letter_by_letter(home: Path, topics: Topics, topic: str) 
         b'"value":{"p": 1.50,   "q": 12345678901234567890123}}' % topic.encode()
     )
     assert (json.loads(second)["tombstone"], json.loads(second)["value"]) == (True, None)
-    assert out.cursor_after == {topic: {"0": 2}}
+    assert offsets(out, topic) == {"0": 2}
 
 
 @pytest.mark.parametrize(
@@ -96,7 +102,7 @@ def test_each_run_goes_on_where_the_log_says(home: Path, topics: Topics, topic: 
     nothing = collected(home, source(topic))
     assert sorted(ids(home)) == list(range(60))
     assert [f.code for f in nothing.steps[0].findings] == ["nothing_new"]
-    assert group_offsets(topics, topic, 3) == sum(nothing.cursor_after[topic].values()) == 60  # type: ignore[index,call-overload,union-attr]
+    assert group_offsets(topics, topic, 3) == sum(offsets(nothing, topic).values()) == 60
 
 
 def group_offsets(topics: Topics, topic: str, partitions: int) -> int:
@@ -122,7 +128,7 @@ def test_only_committed_transactions_are_read(home: Path, topics: Topics, topic:
         _ = producer.commit_transaction(30) if keep else producer.abort_transaction(30)
     out = collected(home, source(topic))
     assert ids(home) == [1]
-    assert out.cursor_after == {topic: {"0": 6}}  # each transaction ends with a marker
+    assert offsets(out, topic) == {"0": 6}  # each transaction ends with a marker
 
 
 def test_a_first_run_can_begin_at_a_time(home: Path, topics: Topics, topic: str) -> None:
@@ -155,7 +161,7 @@ def test_poison_is_set_aside_and_its_neighbours_are_delivered(home: Path, topics
     topics.send(topic, b'{"id":1}', *poison, b'{"id":2}')
     out = collected(home, source(topic))
     assert ids(home) == [1, 2]
-    assert out.cursor_after == {topic: {"0": 6}}
+    assert offsets(out, topic) == {"0": 6}
     dead = dead_letters(home, "s")
     assert [(line["rule"], line["offset"], line["value_base64"]) for line in dead] == [
         ("not_json", 1, "ew=="), ("not_json", 2, "TmFO"), ("not_json", 3, "/w=="), ("not_json", 4, "")
@@ -170,9 +176,9 @@ def test_poison_is_set_aside_and_its_neighbours_are_delivered(home: Path, topics
 def test_a_run_of_nothing_but_poison_moves_on(home: Path, topics: Topics, topic: str) -> None:
     topics.create(topic)
     topics.send(topic, b"x")
-    assert collected(home, source(topic)).cursor_after == {topic: {"0": 1}}
+    assert offsets(collected(home, source(topic)), topic) == {"0": 1}
     topics.send(topic, b"y")
-    assert collected(home, source(topic)).cursor_after == {topic: {"0": 2}}
+    assert offsets(collected(home, source(topic)), topic) == {"0": 2}
     assert [line["offset"] for line in dead_letters(home, "s")] == [0, 1]
     assert lines(home, "s") == []
 
@@ -186,7 +192,7 @@ def test_many_dead_letters_raise_an_alert_then_pause_the_source(home: Path, topi
     topics.send(topic, b'{"id":1}', b"x", b"x", b"x", b'{"id":2}')
     out = collected(home, source(topic, **limits))
     assert "dead_letters_full" in codes(out)
-    assert (len(dead_letters(home, "s")), ids(home), out.cursor_after) == (5, [1], {topic: {"0": 6}})
+    assert (len(dead_letters(home, "s")), ids(home), offsets(out, topic)) == (5, [1], {"0": 6})
     with pytest.raises(BadInput) as error:
         collected(home, source(topic, **limits))
     assert error.value.code == "dead_letters_full"
@@ -289,6 +295,43 @@ def test_messages_that_expired_unread_are_told(home: Path, topics: Topics, topic
     assert (error.value.code, error.value.found) == ("messages_lost", "2 is next, the broker has 4 to 6")
     assert "messages_lost" in codes(collected(home, source(topic, lost="go_on")))
     assert ids(home) == [0, 1, 4, 5]
+
+
+def made_anew(topics: Topics, topic: str) -> None:
+    """As a cluster that was set up again would have it: more messages than were read of the old one."""
+    topics.admin.delete_topics([topic])[topic].result(20)
+    assert wait_until(lambda: topic not in topics.admin.list_topics(timeout=10).topics)
+    own = Topics(int(topics.servers.rsplit(":", 1)[1]))  # the old producer still sends to the old partitions
+    own.create(topic)
+    own.send(topic, *trades(100, 105))
+
+
+def test_a_topic_made_anew_that_has_outgrown_the_cursor(home: Path, topics: Topics, topic: str) -> None:
+    topics.create(topic, 2)
+    topics.send(topic, *trades(0, 3), partition=0)
+    before = collected(home, source(topic))
+    made_anew(topics, topic)
+    with pytest.raises(BadInput, match="The topic was made anew.*lost: go_on") as error:
+        collected(home, source(topic))
+    assert error.value.code == "messages_lost"
+    out = collected(home, source(topic, lost="go_on"))
+    assert codes(out) == ["messages_lost"]
+    assert sorted(ids(home)) == [0, 1, 2, *range(100, 105)]
+    assert offsets(out, topic) == {"0": 5}  # it has one partition now
+    assert out.cursor_after[topic]["id"] != before.cursor_after[topic]["id"]  # type: ignore[index,call-overload]
+    assert codes(collected(home, source(topic))) == ["nothing_new"]
+
+
+def test_a_cursor_without_a_topic_id_goes_on(home: Path, topics: Topics, topic: str) -> None:
+    topics.create(topic)
+    topics.send(topic, *trades(0, 5))
+    connection = context(home).secrets.connection("broker")
+    history = History()
+    history.cursor = {topic: {"0": 2}, "other": {"0": 7}}
+    site = Site(SourceSpec.model_validate(source(topic)), home, connection)
+    report = KafkaStream(site).fetch(history, lambda _: None)
+    assert report.findings == []
+    assert report.cursor_after == {topic: {"0": 5, "id": ANY}, "other": {"0": 7}}
 
 
 def test_a_topic_that_does_not_exist(home: Path, topics: Topics, topic: str) -> None:

@@ -104,6 +104,32 @@ def test_a_stream_made_anew_is_refused(db: redis.Redis, server: ConnectionInfo, 
     assert refused.value.code == "cursor_ahead"
 
 
+def test_a_stream_made_anew_that_has_outgrown_the_cursor_is_refused(
+    db: redis.Redis, server: ConnectionInfo, tmp_path: Path
+) -> None:
+    for n in (1, 3, 12):
+        db.xadd("s", {"n": n}, id=f"{n}-0")
+    with pytest.raises(BadInput, match="made anew: give the source a new id") as refused:
+        fetch(server, tmp_path, "9-0", key="s")
+    assert refused.value.code == "cursor_ahead"
+
+
+@pytest.mark.parametrize("gone", ["deleted", "trimmed", "all trimmed", "not"])
+def test_the_entry_read_last_may_be_gone(gone: str, db: redis.Redis, server: ConnectionInfo, tmp_path: Path) -> None:
+    for n in (1, 3, 9):
+        db.xadd("s", {"n": n}, id=f"{n}-0")
+    if gone == "deleted":
+        db.xdel("s", "9-0")
+    elif gone == "all trimmed":
+        db.xtrim("s", maxlen=0, approximate=False)
+    db.xadd("s", {"n": 12}, id="12-0")
+    if gone == "trimmed":
+        db.xtrim("s", maxlen=1, approximate=False)
+    taken, report = fetch(server, tmp_path, "9-0", key="s")
+    assert [entry["id"] for entry in taken["s#9-0.ndjson"]] == ["12-0"]
+    assert report.findings == []
+
+
 def test_lists_hashes_and_keys(db: redis.Redis, server: ConnectionInfo, tmp_path: Path) -> None:
     db.rpush("l", "b", b"\xff", "a")
     db.hset("h", mapping={"x": 1, "a": "é"})

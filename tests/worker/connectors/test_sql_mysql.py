@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
@@ -12,6 +13,7 @@ from typing import Any
 import pyarrow as pa
 import pymysql
 import pytest
+from fakes.collecting import wait_until
 from fakes.databases import mariadb_server
 from fakes.sql import Landed
 
@@ -188,3 +190,136 @@ def test_a_server_without_tls_is_refused(server: ConnectionInfo, tmp_path: Path)
     with pytest.raises((ConfigError, Transient)) as raised:
         Landed(tmp_path, replace(server, extra={}), table="v").run()
     assert raised.value.code == "tls_failed"
+
+
+# -- ranges of a key, side by side
+
+KEYS = {
+    "int": "-2147483648 + seq * 429496",
+    "bigint unsigned": "18446744073709551615 - seq",
+    "decimal(40,20)": "seq / -7",
+    "float": "sin(seq)",
+    "double": "sin(seq)",
+    "date": "date'2024-01-01' + interval seq % 40 day",
+    "datetime(6)": "cast('2024-01-01' AS datetime) + interval seq % 400 microsecond",
+    "timestamp(6)": "cast('2024-03-31' AS datetime) + interval seq hour",
+    "time": "sec_to_time((seq - 2500) * 1000)",
+    "year": "1990 + seq % 60",
+    "varchar(50)": """concat(elt(seq % 5 + 1, '"', '\\\\', 'É', '''', ''), md5(seq))""",
+    "varchar(50) character set latin1": "concat(elt(seq % 3 + 1, 'é', 'E', 'e'), seq % 90)",
+    "varbinary(20)": "unhex(md5(seq))",
+    "uuid": "md5(seq)",
+    "bool": "seq % 2",
+}
+
+
+@pytest.mark.parametrize("kind", KEYS)
+def test_a_key_of_any_type_that_orders_splits_a_table(
+    kind: str, db: Db, server: ConnectionInfo, tmp_path: Path
+) -> None:
+    db.execute(f"CREATE TABLE v (id int, k {kind} NULL)")
+    db.execute(f"INSERT INTO v SELECT seq, {KEYS[kind]} FROM (SELECT cast(seq AS signed) AS seq FROM seq_1_to_5000) s")
+    db.execute("INSERT INTO v VALUES (0, null)")
+    db.execute("ANALYZE TABLE v")
+    landed = Landed(tmp_path, server, table="v", key="k", part_rows=1000)
+    ranges = {path.split("/")[1][:10] for path in landed.run()}
+    assert len(ranges) == (3 if kind == "bool" else 7)
+    assert sorted(landed.table.column("id").to_pylist()) == list(range(5001))
+    assert (landed.run(), landed.codes()) == ([], ["rows_read"])  # the same rows give the same bytes
+
+
+UNFIT = {
+    "enum": ("CREATE TABLE v (k enum('b','a'))", "enum"),
+    "engine": ("CREATE TABLE v (k int) ENGINE = Aria", "engine Aria"),
+    "view": ("CREATE VIEW v AS SELECT 1 AS k", r"none \(a view\?\)"),
+}
+
+
+@pytest.mark.parametrize("case", UNFIT)
+def test_what_a_key_cannot_split_is_refused(case: str, db: Db, server: ConnectionInfo, tmp_path: Path) -> None:
+    db.execute(UNFIT[case][0])
+    with pytest.raises(ConfigError, match=UNFIT[case][1]) as refused:
+        Landed(tmp_path, server, table="v", key="k").run()
+    assert refused.value.code == "bad_key"
+
+
+def test_all_readers_see_one_state_while_others_write(db: Db, server: ConnectionInfo, tmp_path: Path) -> None:
+    """Each transaction moves an amount and a row from one end of the keys to the other: torn snapshots would show."""
+    db.execute("CREATE TABLE v (id int primary key, amount bigint)")
+    db.execute("INSERT INTO v SELECT seq * 10, 100 FROM seq_1_to_10000")
+    db.execute("INSERT INTO v VALUES (1, 0), (2, 0)")
+    db.execute("ANALYZE TABLE v")
+    over, moves = threading.Event(), [0, 0]
+
+    def write(writer: int) -> None:
+        own = Db(server, autocommit=False)
+        ends = [(1 + writer, 10), (1_000_001 + writer, 100_000)]
+        while not over.is_set():
+            (marker, giving), (next_marker, taking) = ends
+            own.execute("UPDATE v SET amount = amount - 1 WHERE id = %s", (giving + 10 * writer,))
+            own.execute("UPDATE v SET id = %s WHERE id = %s", (next_marker, marker))
+            own.execute("UPDATE v SET amount = amount + 1 WHERE id = %s", (taking - 10 * writer,))
+            own.opened.commit()
+            moves[writer] += 1
+            ends.reverse()
+        own.opened.close()
+
+    writers = [threading.Thread(target=write, args=(n,)) for n in range(2)]
+    for thread in writers:
+        thread.start()
+    landed = Landed(tmp_path, server, table="v", key="id", part_rows=1000, parallel=4)
+    try:
+        for _ in range(8):
+            before = list(moves)
+            assert wait_until(lambda before=before: all(m > b for m, b in zip(moves, before, strict=True)))  # type: ignore[misc]
+            landed.run()
+            assert "read_by_one" not in landed.codes()
+            assert len(set(landed.table.column("id").to_pylist())) == landed.table.num_rows == 10_002
+            assert sum(landed.table.column("amount").to_pylist()) == 1_000_000
+    finally:
+        over.set()
+        for thread in writers:
+            thread.join()
+
+
+def test_a_table_that_a_long_transaction_writes_to_is_read_by_one(
+    db: Db, late: Db, server: ConnectionInfo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("base_ops.worker.connectors.databases.mysql._LOCK_WAIT_S", 1)
+    db.execute("CREATE TABLE v AS SELECT seq AS id FROM seq_1_to_5000")
+    late.execute("INSERT INTO v VALUES (0)")
+    landed = Landed(tmp_path, server, table="v", key="id", part_rows=1000)
+    landed.run()
+    assert sorted(landed.table.column("id").to_pylist()) == list(range(1, 5001))
+    told = next(f for f in landed.report.findings if f.code == "read_by_one")
+    assert "a transaction that writes to it did not end within 1 s" in told.message
+
+
+def test_without_the_right_to_lock_one_reads(db: Db, server: ConnectionInfo, tmp_path: Path) -> None:
+    root = pymysql.connect(unix_socket=server.extra["socket"], user="root", autocommit=True)
+    with root, root.cursor() as cursor:
+        cursor.execute("CREATE OR REPLACE USER humble IDENTIFIED BY 'humble-secret'")
+        cursor.execute("GRANT SELECT ON t.* TO humble")
+    db.execute("CREATE TABLE v AS SELECT seq AS id FROM seq_1_to_5000")
+    humble = replace(server, login="humble", password="humble-secret")
+    landed = Landed(tmp_path, humble, table="v", key="id", part_rows=1000)
+    landed.run()
+    assert sorted(landed.table.column("id").to_pylist()) == list(range(1, 5001))
+    told = next(f for f in landed.report.findings if f.code == "read_by_one")
+    assert "the right to LOCK TABLES" in told.message
+
+
+def test_a_table_altered_before_the_snapshots_is_read_again(
+    db: Db, server: ConnectionInfo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    db.execute("CREATE TABLE v AS SELECT seq AS id FROM seq_1_to_5000")
+    share = Mysql.share
+
+    def meddle(self: Mysql, leader: Any, *more: Any) -> Any:
+        leader.run("COMMIT")
+        db.execute("ALTER TABLE v ADD other int DEFAULT 5")
+        return share(self, leader, *more)
+
+    monkeypatch.setattr(Mysql, "share", meddle)
+    with pytest.raises(Transient, match="altered"):
+        Landed(tmp_path, server, table="v", key="id", part_rows=1000).run()

@@ -181,10 +181,10 @@ def test_all_readers_see_one_state(db: psycopg.Connection[Any], make: Make, monk
     landed = make(table="t", part_rows=2000, parallel=4)
     share = Postgresql.share
 
-    def meddle(self: Postgresql, leader: Session) -> Any:
+    def meddle(self: Postgresql, leader: Session, *more: Any) -> Any:
         with connected(server) as other:
             other.execute("UPDATE t SET v = 2; DELETE FROM t WHERE id % 2 = 0; INSERT INTO t VALUES (0, 3)")
-        return share(self, leader)
+        return share(self, leader, *more)
 
     monkeypatch.setattr(Postgresql, "share", meddle)
     landed.run()

@@ -150,3 +150,13 @@ def test_failures_are_told_apart(case: str, file: Path, tmp_path: Path) -> None:
 def test_a_mode_that_would_double_or_lose_rows_is_refused(block: dict[str, Any], mode: str, needed: str) -> None:
     with pytest.raises(ValidationError, match=f"needs mode: {needed}"):
         SourceSpec.model_validate({"id": "s", "mode": mode, **block})
+
+
+def test_a_key_is_refused_where_nothing_can_be_split_by_it(file: Path, tmp_path: Path) -> None:
+    execute(file, "CREATE TABLE t (id integer)")
+    with pytest.raises(ConfigError, match=r"postgresql or mysql.*leave sql.key out") as refused:
+        landed_from(file, tmp_path, table="t", key="id").run()
+    assert refused.value.code == "no_key"
+    for sql in ({"database": "oracle", "table": "t"}, {"query": "SELECT 1 AS id"}):
+        with pytest.raises(ValidationError, match=r"sql\.key"):
+            SourceSpec.model_validate({"id": "s", "connection": "c", "sql": {**sql, "key": "id"}})

@@ -8,6 +8,9 @@ from pydantic import Field, model_validator
 
 from base_ops.data_ingestion.options.sources.base import ProtocolSpec
 
+SPLIT_BY_KEY = ("postgresql", "mysql")
+"""Databases whose tables are read in ranges of a key."""
+
 
 class DatabaseSpec(ProtocolSpec):
     """What all databases have in common: what is read again replaces, by name, what was read before."""
@@ -40,10 +43,11 @@ class SqlSpec(DatabaseSpec):
     lag_keys: int = Field(1_000, ge=0)
     """Incremental by number: read again this many numbers back, for transactions that commit late."""
     key: str | None = None
-    """Column, of any type that orders, that splits a big read into ranges read side by side; default: the table's own
-    order (PostgreSQL)."""
+    """Column, of any type that orders, that splits a big table into ranges read side by side; default: PostgreSQL: the
+    table's own order, others: no split. PostgreSQL and MySQL or MariaDB only, where it should have an index."""
     parallel: int = Field(4, ge=1, le=10)
-    """Connections that read side by side, where the database lets them share a snapshot (PostgreSQL)."""
+    """Connections that read side by side, where they see one and the same state: PostgreSQL; MySQL or MariaDB with a
+    key."""
     text: tuple[str, ...] = ()
     """Columns to take as the database's own text, where their type cannot hold their values, e.g. infinite times."""
     verify_counts: bool = True
@@ -55,6 +59,14 @@ class SqlSpec(DatabaseSpec):
     def _table_or_query(self) -> SqlSpec:
         if (self.table is None) == (self.query is None):
             raise ValueError("sql has exactly one of: table, query")
+        return self
+
+    @model_validator(mode="after")
+    def _key_splits(self) -> SqlSpec:
+        if self.key is not None and self.table is None:
+            raise ValueError("sql.key splits a table, not a query: leave it out")
+        if self.key is not None and self.database not in (None, *SPLIT_BY_KEY):
+            raise ValueError(f"sql.key is for {' and '.join(SPLIT_BY_KEY)}: {self.database} is read in one go")
         return self
 
 

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
+from itertools import pairwise
 from typing import Any
 
 import pyarrow as pa
@@ -19,6 +20,7 @@ from base_ops.worker.connectors.base import Site
 from base_ops.worker.secrets import ConnectionInfo
 
 BATCH_ROWS = 10_000
+_SAMPLE_ROWS, _SAMPLE_PER_PART = 30_000, 100
 _PART = re.compile(r'"((?:[^"]|"")+)"|([^".]+)')
 
 
@@ -69,6 +71,8 @@ class Database(ABC):
     name: str
     shared_snapshot = False
     """Whether several sessions can see one and the same state."""
+    alone = ""
+    """Why they could not after all."""
     quotes = '""'
 
     def __init__(self, site: Site) -> None:
@@ -98,8 +102,9 @@ class Database(ABC):
             Denied, ConfigError, Transient: never with a credential.
         """
 
-    def share(self, leader: Session) -> Session:
-        """A further session that sees what `leader` sees; only where `shared_snapshot`."""
+    def share(self, leader: Session, columns: Sequence[Column], others: int) -> Iterator[Session]:
+        """Further sessions that see what `leader` sees from then on; only where `shared_snapshot`. To be exhausted at
+        once; fewer come, and `alone` says why, where there can be no more."""
         raise NotImplementedError
 
     @abstractmethod
@@ -113,6 +118,10 @@ class Database(ABC):
     def ranges(self, session: Session, columns: Sequence[Column]) -> list[str]:
         """Conditions that split all rows into parts of about `part_rows`, disjoint and complete; [""]: no split."""
         return [""]
+
+    def parts_for(self, rows: float) -> int:
+        """How many ranges; a little more than need be, so that none outgrows its file."""
+        return int(max(rows, 0) / (0.9 * self.spec.part_rows)) + 1
 
     def may_be_null(self, session: Session, column: Column) -> bool:
         """False only where the column cannot be null."""
@@ -157,6 +166,17 @@ class Database(ABC):
     def filter(*conditions: str) -> str:
         given = [condition for condition in conditions if condition]
         return f" WHERE {' AND '.join(given)}" if given else ""
+
+
+def between(name: str, cuts: Sequence[str]) -> list[str]:
+    """Conditions for below the first cut, between cuts, and from the last one on: open ends leave nothing out."""
+    inner = [f"{name} >= {low} AND {name} < {high}" for low, high in pairwise(cuts)]
+    return [f"{name} < {cuts[0]}", *inner, f"{name} >= {cuts[-1]}"]
+
+
+def sample_share(parts: int, rows: float) -> float:
+    """The share of all rows, up to 1, whose keys are enough to cut them into parts of about one size."""
+    return min(1.0, max(_SAMPLE_ROWS, _SAMPLE_PER_PART * parts) / rows)
 
 
 COUNT = Column("n", "count", pa.int64())

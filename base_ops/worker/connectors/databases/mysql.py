@@ -1,13 +1,17 @@
 """MySQL and MariaDB, by way of PyMySQL, whose texts off the wire are parsed by Arrow: exact, or refused.
 
-One transaction of one connection, since these servers let no two share a snapshot. timestamp comes as UTC, datetime
+One transaction of one connection; with `key`, of several. These servers let no two share a snapshot, so the snapshots
+are opened while `LOCK TABLES … READ` keeps writers out of the table, which takes some milliseconds: all see one state.
+The lock waits for transactions that have written to the table to end, 5 seconds at most, and needs the right to lock;
+where it cannot be had, one connection reads, and a finding says so. timestamp comes as UTC, datetime
 without a zone; decimal up to 76 digits as such; time (which goes to 838 hours), json, enum, set and year as text, bit
 and geometry as bytes. Zero dates are refused with the advice to take the column as text.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import date, datetime
 from decimal import Decimal
@@ -18,7 +22,7 @@ import pyarrow as pa
 from base_ops.core.errors import BaseOpsError, ConfigError, Denied, Transient
 from base_ops.data_ingestion.options.authentication import DatabaseTemplate
 from base_ops.worker.connectors.base import Site
-from base_ops.worker.connectors.databases.base import Column, Database, Session, table_parts
+from base_ops.worker.connectors.databases.base import Column, Database, Session, between, sample_share, table_parts
 from base_ops.worker.connectors.databases.dbapi import DbapiSession
 from base_ops.worker.connectors.databases.tls import tls_context
 from base_ops.worker.connectors.extras import require
@@ -28,6 +32,10 @@ _INTEGERS = {1: ("tinyint", 8), 2: ("smallint", 16), 9: ("mediumint", 32), 3: ("
 _TEXTS = {11: "time", 13: "year", 245: "json", 247: "enum", 248: "set"}
 _BYTES = {16: "bit", 255: "geometry"}
 _CHARACTERS = {15, 249, 250, 251, 252, 253, 254}
+_UNFIT_KEYS = {"enum", "set", "json", "bit", "geometry"}  # they do not order as they compare
+_NUMBERS = {"tinyint", "smallint", "mediumint", "int", "bigint", "decimal", "float", "double"}
+_SNAPSHOT = "START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY"
+_LOCK_WAIT_S = 5
 _DENIED = {1044, 1045, 1142, 1143, 1227, 1370, 1698}
 _TOO_SLOW = {1969, 3024}
 _CANNOT_CONNECT = {2003, 2006, 2013, 1040, 1053, 1205, 1213, 1158, 1159, 1160, 1161}
@@ -41,6 +49,45 @@ class Mysql(Database):
     quotes = "``"
 
     def open(self) -> DbapiSession:
+        session = self._connect()
+        try:
+            self._begin(session)
+        except BaseException:
+            session.close()
+            raise
+        return session
+
+    def share(self, leader: Session, columns: Sequence[Column], others: int) -> Iterator[DbapiSession]:
+        """Under a lock; `leader` sees another, later state than before."""
+        assert isinstance(leader, DbapiSession)
+        holder = self._connect()
+        try:
+            holder.run(f"SET SESSION lock_wait_timeout = {_LOCK_WAIT_S}")
+            try:
+                holder.run(f"LOCK TABLES {self.table} READ")
+            except (Denied, Transient) as error:
+                self.alone = f"{self.table} could not be locked for a moment, {error.found}: " + (
+                    f"give {self.connection.name} the right to LOCK TABLES, or leave sql.key out"
+                    if isinstance(error, Denied)
+                    else f"a transaction that writes to it did not end within {_LOCK_WAIT_S} s"
+                )
+                return
+            leader.run(_SNAPSHOT)
+            self._check_unaltered(leader, columns)
+            for _ in range(others):
+                session = self.open()
+                yield session
+                self._check_unaltered(session, columns)
+        finally:
+            holder.close()
+
+    def _check_unaltered(self, session: DbapiSession, columns: Sequence[Column]) -> None:
+        """Having looked at the table, a transaction keeps it from being altered until it ends."""
+        if self.columns(session) != list(columns):
+            what = "The table was altered while it was read"
+            raise Transient(what, code="sql_failed", where=self.where, todo="read it again")
+
+    def _connect(self) -> DbapiSession:
         driver = require("pymysql", "mysql")
         found = self.connection
         with self._errors():
@@ -60,13 +107,7 @@ class Mysql(Database):
                 local_infile=False,
                 **_of_template(self.site),
             )
-        session = DbapiSession(opened, self.where, self._errors, lambda: opened.cursor(driver.cursors.SSCursor))
-        try:
-            self._begin(session)
-        except BaseException:
-            session.close()
-            raise
-        return session
+        return DbapiSession(opened, self.where, self._errors, lambda: opened.cursor(driver.cursors.SSCursor))
 
     def _begin(self, session: DbapiSession) -> None:
         with self._errors():
@@ -74,14 +115,15 @@ class Mysql(Database):
         limit = (
             f"max_statement_time = {self.spec.statement_timeout_s:.3f}"
             if is_mariadb
-            else f"max_execution_time = {int(self.spec.statement_timeout_s * 1000) or 1}"
+            else f"max_execution_time = {int(self.spec.statement_timeout_s * 1000) or 1}, "
+            "information_schema_stats_expiry = 0"  # else numbers of rows are up to a day old
         )
         for sql in (
             f"SET SESSION {limit}",
             "SET SESSION time_zone = '+00:00'",
             "SET SESSION sql_mode = CONCAT(@@sql_mode, ',NO_BACKSLASH_ESCAPES')",
             "SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ",
-            "START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY",
+            _SNAPSHOT,
         ):
             session.rows(sql)
 
@@ -105,14 +147,62 @@ class Mysql(Database):
         if self.spec.table is None:
             return True
         assert isinstance(session, DbapiSession)
-        parts = [f"'{part.replace(chr(39), chr(39) * 2)}'" for part in table_parts(self.spec.table, self.where)]
-        schema = parts[0] if len(parts) > 1 else "DATABASE()"
-        name = column.name.replace("'", "''")
         found = session.rows(
-            f"SELECT is_nullable FROM information_schema.columns WHERE table_schema = {schema} "
-            f"AND table_name = {parts[-1]} AND column_name = '{name}'"
+            f"SELECT is_nullable FROM information_schema.columns WHERE {self._is_the_table} "
+            f"AND column_name = {_text(column.name)}"
         )
         return not found or found[0][0] != "NO"
+
+    @property
+    def _is_the_table(self) -> str:
+        """The condition for the table in the catalogue."""
+        *schema, name = (_text(part) for part in table_parts(self.spec.table or "", self.where))
+        return f"table_schema = {schema[-1] if schema else 'DATABASE()'} AND table_name = {name}"
+
+    def ranges(self, session: Session, columns: Sequence[Column]) -> list[str]:
+        """Ranges of the key, cut at values of a sample of it; as it is drawn, all keys are read once."""
+        if self.spec.key is None:
+            return [""]
+        assert isinstance(session, DbapiSession)
+        key = next(column for column in columns if column.name == self.spec.key)
+        rows = self._rows_to_split(session, key)
+        parts, name = self.parts_for(rows), self.quote(key.name)
+        if parts < 2:
+            return [""]
+        share = sample_share(parts, rows)
+        sample = f"SELECT {name} AS k FROM {self.table} WHERE {name} IS NOT NULL AND rand(1) < {share:.9f}"
+        cuts = session.rows(
+            f"SELECT {key.select.format('min(k)')} FROM (SELECT k, ntile({parts}) OVER (ORDER BY k) AS part "
+            f"FROM ({sample}) s) r WHERE part > 1 GROUP BY part ORDER BY part"
+        )
+        literals = list(dict.fromkeys(_key_literal(row[0], key) for row in cuts))
+        if not literals:
+            return [""]
+        self.shared_snapshot = True  # only a split is worth a lock
+        return [*between(name, literals), f"{name} IS NULL"]
+
+    def _rows_to_split(self, session: DbapiSession, key: Column) -> int:
+        """About how many rows the table has.
+
+        Raises:
+            ConfigError: it has no snapshots, or the key is of a type that does not order as it compares.
+        """
+        found = session.rows(
+            "SELECT engine, table_rows, data_type FROM information_schema.tables "
+            "JOIN information_schema.columns USING (table_schema, table_name) "
+            f"WHERE {self._is_the_table} AND column_name = {_text(key.name)}"
+        )
+        engine, rows, kind = found[0] if found else ("", None, "")
+        if engine != "InnoDB" or _UNFIT_KEYS & {kind, key.type}:
+            raise ConfigError(
+                f"sql.key {key.name!r} cannot split {self.label}",
+                code="bad_key",
+                where=self.where,
+                expected="a number, time, text or binary column of an InnoDB table",
+                found=kind if engine == "InnoDB" else f"a table of engine {engine or 'none (a view?)'}",
+                todo="name another column, or leave sql.key out",
+            )
+        return int(rows or 0)
 
     @contextmanager
     def _errors(self) -> Iterator[None]:
@@ -163,6 +253,18 @@ class Mysql(Database):
 
 
 DATABASE = Mysql
+
+
+def _text(value: str) -> str:
+    """A text in SQL; sessions set NO_BACKSLASH_ESCAPES."""
+    return "'" + value.replace("'", "''") + "'"
+
+
+def _key_literal(value: str | bytes, key: Column) -> str:
+    """A value as it came off the wire, in SQL that compares as the column does."""
+    if isinstance(value, bytes):
+        return f"x'{value.hex()}'"
+    return value if re.split(r"[ (]", key.type)[0] in _NUMBERS else _text(value)
 
 
 def _of_template(site: Site) -> dict[str, Any]:

@@ -13,14 +13,13 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from datetime import date, datetime
 from decimal import Decimal
-from itertools import pairwise
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from base_ops.core.errors import BaseOpsError, ConfigError, Denied, Transient
-from base_ops.worker.connectors.databases.base import Column, Database, Session, cast, unfit
+from base_ops.worker.connectors.databases.base import Column, Database, Session, between, cast, sample_share, unfit
 from base_ops.worker.connectors.databases.tls import tls_mode
 from base_ops.worker.connectors.extras import require
 from base_ops.worker.connectors.tls import pem_files, policy_of
@@ -56,7 +55,6 @@ _SETTINGS = (
     "SET LOCAL idle_in_transaction_session_timeout = 0",
 )
 _TYPMOD_HEADER = 4
-_SAMPLE_ROWS, _SAMPLE_PER_PART = 30_000, 100
 
 
 class PostgresSession(Session):
@@ -139,9 +137,11 @@ class Postgresql(Database):
     def open(self) -> PostgresSession:
         return PostgresSession(self)
 
-    def share(self, leader: Session) -> PostgresSession:
+    def share(self, leader: Session, columns: Sequence[Column], others: int) -> Iterator[PostgresSession]:
         assert isinstance(leader, PostgresSession)
-        return PostgresSession(self, leader.rows("SELECT pg_export_snapshot() AS s")[0]["s"])
+        snapshot = leader.rows("SELECT pg_export_snapshot() AS s")[0]["s"]
+        for _ in range(others):
+            yield PostgresSession(self, snapshot)
 
     def columns(self, session: Session) -> list[Column]:
         assert isinstance(session, PostgresSession)
@@ -179,15 +179,11 @@ class Postgresql(Database):
             "pg_relation_size(oid) / current_setting('block_size')::int8 AS blocks "
             f"FROM pg_class WHERE oid = {self._oid}"
         )[0]
-        parts = min(self._parts(facts["rows"]), facts["blocks"])
+        parts = min(self.parts_for(facts["rows"]), facts["blocks"])
         if facts["kind"] not in ("r", "m") or parts < 2:
             return [""]
         cuts = [f"'({facts['blocks'] * n // parts},0)'::tid" for n in range(1, parts)]
         return between("ctid", cuts)
-
-    def _parts(self, rows: float) -> int:
-        """How many ranges; a little more than need be, so that none outgrows its file."""
-        return int(max(rows, 0) / (0.9 * self.spec.part_rows)) + 1
 
     def _key_ranges(self, session: PostgresSession, key: str) -> list[str]:
         """Ranges of a key, cut at values of a sample of it: this needs no arithmetic, so keys of all types that order
@@ -198,10 +194,10 @@ class Postgresql(Database):
             f"FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid WHERE c.oid = {self._oid} "
             f"AND a.attname = {_text(key)}"
         )[0]
-        parts = self._parts(facts["rows"])
+        parts = self.parts_for(facts["rows"])
         if facts["kind"] not in ("r", "m", "p") or parts < 2:
             return [""]
-        percent = min(100.0, 100.0 * max(_SAMPLE_ROWS, _SAMPLE_PER_PART * parts) / facts["rows"])
+        percent = 100 * sample_share(parts, facts["rows"])
         found = session.rows(
             f"SELECT DISTINCT ON (part) k::text AS cut FROM (SELECT {name} AS k, "
             f"row_number() OVER (ORDER BY {name}) * {parts} / (count(*) OVER () + 1) AS part "
@@ -210,12 +206,6 @@ class Postgresql(Database):
         )
         cuts = [f"{_text(text)}::{facts['type']}" for text in dict.fromkeys(row["cut"] for row in found)]
         return [*between(name, cuts), f"{name} IS NULL"] if cuts else [""]
-
-
-def between(name: str, cuts: Sequence[str]) -> list[str]:
-    """Conditions for below the first cut, between cuts, and from the last one on: open ends leave nothing out."""
-    inner = [f"{name} >= {low} AND {name} < {high}" for low, high in pairwise(cuts)]
-    return [f"{name} < {cuts[0]}", *inner, f"{name} >= {cuts[-1]}"]
 
 
 def _column(field: pa.Field, as_text: bool) -> Column:
