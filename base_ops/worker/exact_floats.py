@@ -14,6 +14,7 @@ from math import inf
 
 import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 _DIGITS = 17
 _EXPONENT = re.compile("[eE].*")
@@ -36,6 +37,9 @@ It begins where JSON lets a number begin, and has a point or an exponent: intege
 of which every record may hold some, are passed over.
 """
 _HIGH, _THREES, _WINDOW = np.uint32(0xF0F0F0F0), np.uint32(0x30303030), 1 << 14
+_PART, _MARGIN = 1 << 18, 1 << 11
+"""Bytes looked through at a time, and beyond them: no number of which more digits are zeros is of use."""
+_ZERO, _NINE, _EXPONENT_SIGN = np.uint8(ord("0")), np.uint8(9), np.uint8(ord("e"))
 
 
 def is_kept(text: str) -> bool:
@@ -96,15 +100,64 @@ def _is_number(text: str) -> bool:
     return True
 
 
-def has_long_runs(text: bytes) -> bool:
-    """Whether there may be 18 digits, but for a point without a break.
+def has_long_fractions(text: bytes, points: bytes = b".") -> bool:
+    """Whether there may be a number of 18 significant digits with a point or an exponent: quick where there is none.
 
-    Of any four aligned words of four bytes within such a run, at least three are digits alone. The windows stay in the
-    processor's cache.
+    Of any four aligned words of four bytes within so many digits, at least three are digits alone. Only where there
+    are such words, as in a print of floats, are digits counted. The windows stay in the processor's cache.
+
+    Args:
+        points: decimal separators.
     """
     words = np.frombuffer(text, np.uint32, len(text) // 4)
     for begin in range(0, len(words), _WINDOW):
         digits = ((words[begin : begin + _WINDOW + 3] & _HIGH) == _THREES).view(np.uint8)
         if len(digits) > 3 and (digits[:-3] + digits[1:-2] + digits[2:-1] + digits[3:]).max() >= 3:
-            return True
+            return _counted(np.frombuffer(text, np.uint8), points)
     return False
+
+
+def _counted(text: NDArray[np.uint8], points: bytes) -> bool:
+    """Whether a run of digits with a point, or before an exponent, has 18 of them without the zeros it begins with."""
+    return any(
+        _counted_in(text[begin : begin + _PART + _MARGIN], points, is_first=begin == 0)
+        for begin in range(0, len(text), _PART)
+    )
+
+
+def _counted_in(text: NDArray[np.uint8], points: bytes, *, is_first: bool) -> bool:
+    """Of the runs that begin in it."""
+    is_digit = (text - _ZERO) <= _NINE
+    is_point = text == points[0]
+    for point in points[1:]:
+        is_point |= text == point
+    inside = is_digit | is_point
+    digits, run = _long(is_digit), _long(inside)
+    if ((text[_DIGITS + 1 :] | 0x20 == _EXPONENT_SIGN) & digits[: -_DIGITS - 1]).any():
+        return True
+    longer = run.copy()
+    longer[:-1] &= run[1:]
+    begins = run & ~digits  # of 18 digits before the point, the value tells
+    begins[1:] &= ~inside[:-1]
+    begins[0] &= is_first
+    at = np.flatnonzero(begins)
+    passed = np.zeros(len(at), bool)
+    while len(at):  # zeros at the beginning, and the point among them, do not count
+        point = is_point[at] & ~passed
+        leads = (text[at] == _ZERO) | point
+        passed |= point
+        at = at + leads
+        keep = np.where(passed, run[at], longer[at])
+        at, passed = at[keep], passed[keep]
+        if not leads[keep].any():
+            break
+    return bool(len(at))
+
+
+def _long(inside: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Where 18 in a row begin."""
+    run = inside.copy()
+    for step in (1, 2, 4, 8, 2):
+        run[:-step] &= run[step:]
+        run[-step:] = False
+    return run

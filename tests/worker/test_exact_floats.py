@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from base_ops.data_ingestion.options.reading import ReadSpec
 from base_ops.worker.engine.plan import Rejected
-from base_ops.worker.exact_floats import changed, has_long_runs, is_kept, may_change
+from base_ops.worker.exact_floats import changed, has_long_fractions, is_kept, may_change
 from base_ops.worker.formats.base import ByteSource
 from base_ops.worker.formats.records.layout import Layout
 from base_ops.worker.formats.records.lineparser import LineParser
@@ -188,10 +188,45 @@ def test_cells_behind_the_sample_of_a_table_are_refused(number: str, quoted: boo
 
 @given(
     st.integers(10**17, 10**22).filter(lambda n: n % 10 != 0),
-    st.integers(2, 17),
+    st.integers(1, 40),
     st.sampled_from([b",", b'"', b": "]),
     st.integers(0, 9),
 )
-def test_no_long_number_is_overlooked(digits: int, places: int, around: bytes, shift: int) -> None:
-    whole, fraction = str(digits)[:-places], str(digits)[-places:]
-    assert has_long_runs(b"x" * shift + around + f"{whole}.{fraction}".encode() + around + b"y" * 16)
+def test_no_long_fraction_is_overlooked(digits: int, places: int, around: bytes, shift: int) -> None:
+    whole, fraction = str(digits)[:-places] or "0", str(digits)[-places:].zfill(places)
+    for text in (f"{whole}.{fraction}", f"{digits}e-{places}"):
+        found = has_long_fractions(b"x" * shift + around + text.encode() + around + b"y" * 16)
+        assert found or len(whole) > 17  # of which the value tells
+
+
+def test_a_long_fraction_is_found_across_parts() -> None:
+    for shift in range(-40, 40):
+        text = b"x" * ((1 << 18) + shift) + b",12345678.901234567890," + b"y" * 100
+        assert has_long_fractions(text)
+
+
+@given(st.lists(st.floats(allow_nan=False, allow_infinity=False).filter(lambda x: abs(x) < 1e16), max_size=30))
+def test_what_programs_print_of_floats_is_passed_over(numbers: list[float]) -> None:
+    others = ["1700000000000000000", "1.2.840.113619", "2026-11-30", "192.168.100.200", "0.00000000000000000000025"]
+    assert not has_long_fractions(",".join([*map(repr, numbers), *others]).encode())
+
+
+@pytest.mark.parametrize("number", [*LATE[:2], "0.01234567890123456789"])
+def test_cells_behind_a_sample_of_a_program_are_refused_too(number: str) -> None:
+    """17 digits are a float's print; 18 are none, in whatever column."""
+    lines = [f"{i},{(i + 1) / 7!r},{i / 4}" for i in range(1000)]
+    lines[700], lines[800] = f"700,{number},1.5", f"800,0.5,{number}"
+    rows, rejected = read("csv", "k,v,w\n" + "\n".join(lines) + "\n", sample_rows=10)
+    assert [(r.line, r.rule, r.column) for r in rejected] == [(702, "type", "v"), (802, "type", "w")]
+    assert rows.schema["v"] == pl.Float64 and rows.height == 998
+
+
+def test_one_long_number_in_a_sample_of_a_program_changes_no_type() -> None:
+    lines = [f"{i},{(i + 1) / 7!r}" for i in range(1000)]
+    lines[3] = "3,0.33333333333333333333"
+    rows, rejected = read("csv", "k,v\n" + "\n".join(lines) + "\n")
+    assert rows.schema["v"] == pl.Float64 and [r.line for r in rejected] == [5]
+    prices = [f"{i},{i}.25" for i in range(1000)]
+    prices[3] = "3,0.333333333333333333"
+    rows, rejected = read("csv", "k,v\n" + "\n".join(prices) + "\n")
+    assert rows.schema["v"] == pl.Decimal(38, 18) and not rejected

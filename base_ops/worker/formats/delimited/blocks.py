@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from base_ops.worker.engine.plan import Rejected
-from base_ops.worker.exact_floats import has_long_runs
+from base_ops.worker.exact_floats import has_long_fractions
 from base_ops.worker.formats.delimited.dialect import Dialect
 from base_ops.worker.formats.delimited.structure import Glance, Layout, Positions, as_array, glance, layout
 
@@ -82,9 +82,9 @@ class Block:
         return self._glance
 
     @cached_property
-    def has_long_runs(self) -> bool:
+    def has_long_fractions(self) -> bool:
         """Whether some number may have more digits than a float64 keeps."""
-        return has_long_runs(self.data)
+        return has_long_fractions(self.data, b"." if self.dialect.delimiter == "," else b".,")
 
     @cached_property
     def has_small_exponents(self) -> bool:

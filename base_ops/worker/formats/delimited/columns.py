@@ -32,8 +32,7 @@ class Column:
     native: bool = False
     """Read by polars itself. Turned off for good once a block shows a null: only the text tells bad from empty."""
     is_checked: bool = False
-    """Whether blocks are looked through for numbers of more digits than a float64 keeps. Not where the sample has some
-    of 16 or 17: then the file is a program's print of its floats."""
+    """Whether blocks are looked through for numbers of more digits than a float64 keeps; not where one was declared."""
     exact: str | None = None
     """strptime format that most cells have, and that cannot bend a value (see `types`)."""
     zulu: bool = False
@@ -89,7 +88,7 @@ def plan_columns(
     declared = _match(names, spec, header=header, source=source)
     texts = clean(sample, spec.null_values)
     decimal = spec.decimal or decimal_separator(texts)
-    columns, findings, are_prints = [], [], False
+    columns, findings = [], []
     if decimal != (spec.decimal or "."):
         message = f"{source}: numbers such as 1{decimal}5 are read with {decimal!r} as the decimal separator"
         findings.append(Finding(code="decimal_comma", message=message, data={"todo": "declare read.decimal"}))
@@ -105,10 +104,9 @@ def plan_columns(
             if wish is None and spec.columns is not None:
                 data = {"column": name}
                 findings.append(Finding(code="extra_column", message=f"column {name!r} is not declared", data=data))
-        are_prints |= guess.is_print
         columns.append(_column(name, wish, guess, cells, decimal, plain=not blank))
     for column in columns:
-        column.is_checked = not (column.declared or are_prints)
+        column.is_checked = not column.declared
     _check_names([c.name for c in columns])
     return columns, findings
 

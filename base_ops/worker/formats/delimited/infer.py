@@ -18,7 +18,7 @@ from base_ops.core.protocol import Finding
 from base_ops.worker.formats.delimited.numbers import ENOUGH, NumberForm, grouped_form, written_number
 from base_ops.worker.types import TimeUnit, parse_expr, unit_of
 
-_SAFE_DIGITS = 16
+_SAFE_DIGITS, _MOST_DIGITS = 16, 17
 """A number of fewer characters fits a float64 exactly enough to be written back the same."""
 # polars and re mean the digits of every script by \d, which no number here is written with
 _INT = r"^[+-]?[0-9]+$"
@@ -70,8 +70,6 @@ class Guess:
     finding: Finding | None = None
     form: NumberForm | None = None
     """Of numbers with thousands separators."""
-    is_print: bool = False
-    """Floats with as many digits as programs print of them."""
 
 
 def infer(name: str, cells: pl.Series, decimal: str) -> Guess:
@@ -232,10 +230,14 @@ def _number(name: str, texts: pl.Series, traits: Traits, decimal: str) -> Guess:
     numbers = numbers.filter(numbers.str.contains(_NUMBER).fill_null(False))
     if traits.whole and not traits.named:
         return _decimal(numbers)
-    digits = numbers.str.replace(r"[eE].*$", "").str.replace_all(r"[+.-]", "").str.strip_chars_start("0")
-    if digits.str.len_bytes().max() > 17 or numbers.str.contains(r"^[+-]?[0-9]{16,}\.?0*$").any():  # type: ignore[operator]
+    bare = numbers.str.replace(r"[eE].*$", "").str.replace_all(r"[+.-]", "").str.strip_chars_start("0")
+    digits = bare.str.len_bytes()
+    long = (digits > _MOST_DIGITS) | numbers.str.contains(r"^[+-]?[0-9]{16,}\.?0*$")
+    # A program's print of floats: an odd one is refused, and makes no decimals of the others.
+    of_a_program = 2 * int((digits >= _SAFE_DIGITS).sum()) > len(numbers)
+    if long.any() and not (of_a_program and int(long.sum()) <= (1 - ENOUGH) * len(numbers)):
         return _decimal(numbers) if not traits.named else Guess()
-    return Guess("float64", is_print=True)
+    return Guess("float64")
 
 
 def _moments(name: str, numbers: pl.Series, low: int, high: int) -> Finding | None:
