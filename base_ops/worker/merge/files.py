@@ -19,6 +19,8 @@ import pyarrow.parquet as pq
 from base_ops.core.errors import BadInput, ConfigError
 from base_ops.worker.engine.plan import POINTER, refuse_patterns
 
+_EXACT_POWER = 22
+"""10 to this is the greatest power of ten that a float64 is: a decimal's digits over it come out rounded right."""
 _EXACT_FLOAT = 1 << 53
 _DIGITS: dict[type[pl.DataType], int] = {
     pl.Int8: 3,
@@ -302,21 +304,22 @@ def prove_exact(column: str, holders: Sequence[FileFacts], why: str) -> None:
         if not isinstance(dtype, pl.Decimal) and _DIGITS.get(type(dtype), 0) <= 10:
             continue
         reach = fact.ranges.get(column)
-        if reach is None or max(-reach[0], reach[1]) > _EXACT_FLOAT:
+        scale = dtype.scale if isinstance(dtype, pl.Decimal) else 0
+        if reach is None or max(-reach[0], reach[1]) > _EXACT_FLOAT or scale > _EXACT_POWER:
             raise BadInput(
                 f"Column {column!r} holds numbers that float64 cannot hold exactly",
                 code="incompatible_types",
                 where=fact.file.uri,
                 expected=f"numbers up to 2^53 (decimals: without their point), as {why}",
                 found=f"{dtype} in {fact.file.source}",
-                todo="give the column the same type when the sources are converted, or choose another rule for it",
+                todo="give it one type when the sources are converted (read.columns), or choose another rule for it",
             )
 
 
 def widen(left: pl.DataType, right: pl.DataType) -> pl.DataType | None:
     """The smallest type that holds every value of both exactly; None where there is none.
 
-    A 64-bit integer and float64 give float64: the caller must prove the values. Decimals that together need more than
+    A 64-bit integer or a decimal and a float give float64: the caller must prove the values. Decimals that together need more than
     38 digits give 38 with the finer scale: a value that does not fit is refused when it is read.
     """
     if left == right or right == pl.Null:
@@ -325,7 +328,7 @@ def widen(left: pl.DataType, right: pl.DataType) -> pl.DataType | None:
         return right
     if left.is_integer() and right.is_integer():
         return _widen_integers(left, right)
-    if (left.is_float() and (right.is_float() or right.is_integer())) or (left.is_integer() and right.is_float()):
+    if (left.is_float() and right.is_numeric()) or (left.is_numeric() and right.is_float()):
         return pl.Float64()
     if isinstance(left, pl.Datetime) and isinstance(right, pl.Datetime):
         return _widen_times(left, right)

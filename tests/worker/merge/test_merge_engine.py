@@ -76,7 +76,8 @@ WIDER = [
     (pl.Datetime("us", "UTC"), pl.Datetime("us", "Asia/Tokyo"), pl.Datetime("us", "UTC")),
     (pl.Null(), pl.Date(), pl.Date()),
     (pl.Decimal(38, 2), pl.Decimal(38, 4), pl.Decimal(38, 4)),
-    (pl.Float64(), pl.Decimal(10, 2), None),
+    (pl.Float64(), pl.Decimal(10, 2), pl.Float64()),
+    (pl.Decimal(38, 2), pl.Float32(), pl.Float64()),
     (pl.Datetime("us"), pl.Datetime("us", "UTC"), None),
     (pl.Date(), pl.Datetime("us"), None),
     (pl.String(), pl.Int64(), None),
@@ -100,7 +101,22 @@ def test_widened_values_are_exact(merge_frames: MergeFrames) -> None:
     assert rows.select("k", "v", "u").rows() == [(1, 2.0**53, Decimal(2**64 - 1)), (2, 0.5, Decimal(-1))]
 
 
-@pytest.mark.parametrize("wrong", [pl.Series(["1"]), pl.Series([2**53 + 1]), pl.Series([Decimal("0.1")])])
+@pytest.mark.parametrize("step", [1, -1])
+def test_decimals_that_a_float64_stands_for_go_together_with_floats(step: int, merge_frames: MergeFrames) -> None:
+    """One object of a source had a number that made its column decimal, the next has none."""
+    texts = ["0.1", "2.675", "1234567890.12345", "-9007199254.740992", "0.000001"]
+    decimals = pl.Series(list(map(Decimal, texts)), dtype=pl.Decimal(38, 6))
+    frames = {
+        "a": pl.DataFrame({"k": range(5), "v": decimals})[::step],
+        "b": pl.DataFrame({"k": [0, 9], "v": [0.1, 0.5]}),
+    }
+    rows, log, _ = merge_frames(frames)
+    assert rows.sort("k")["v"].to_list() == [*map(float, texts), 0.5] and log.is_empty()
+
+
+@pytest.mark.parametrize(
+    "wrong", [pl.Series(["1"]), pl.Series([2**53 + 1]), pl.Series([Decimal("0.90071992547409931")])]
+)
 def test_what_cannot_have_one_type_is_refused_naming_both(wrong: pl.Series, merge_frames: MergeFrames) -> None:
     with pytest.raises(BadInput) as caught:
         merge_frames({"oanda": pl.DataFrame({"k": [1], "v": [0.5]}), "fxcm": pl.DataFrame({"k": [1], "v": wrong})})
