@@ -319,8 +319,8 @@ def prove_exact(column: str, holders: Sequence[FileFacts], why: str) -> None:
 def widen(left: pl.DataType, right: pl.DataType) -> pl.DataType | None:
     """The smallest type that holds every value of both exactly; None where there is none.
 
-    A 64-bit integer or a decimal and a float give float64: the caller must prove the values. Decimals that together need more than
-    38 digits give 38 with the finer scale: a value that does not fit is refused when it is read.
+    A 64-bit integer or a decimal and a float give float64: the caller must prove the values. Decimals that together
+    need more than 38 digits give 38 with the finer scale: a value that does not fit is refused when it is read.
     """
     if left == right or right == pl.Null:
         return left
