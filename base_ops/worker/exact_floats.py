@@ -36,10 +36,11 @@ _DOUBTFUL = (
 It begins where JSON lets a number begin, and has a point or an exponent: integers, timestamps in nanoseconds and UUIDs,
 of which every record may hold some, are passed over.
 """
-_HIGH, _THREES, _WINDOW = np.uint32(0xF0F0F0F0), np.uint32(0x30303030), 1 << 14
+_HIGH, _THREES, _SIXES, _WINDOW = np.uint32(0xF0F0F0F0), np.uint32(0x30303030), np.uint32(0x06060606), 1 << 14
 _PART, _MARGIN = 1 << 18, 1 << 11
 """Bytes looked through at a time, and beyond them: no number of which more digits are zeros is of use."""
-_ZERO, _NINE, _EXPONENT_SIGN = np.uint8(ord("0")), np.uint8(9), np.uint8(ord("e"))
+_ZERO, _NINE = np.uint8(ord("0")), np.uint8(9)
+_EXPONENT_SIGN, _MINUS = np.uint8(ord("e")), np.uint8(ord("-"))
 
 
 def is_kept(text: str) -> bool:
@@ -111,9 +112,20 @@ def has_long_fractions(text: bytes, points: bytes = b".") -> bool:
     """
     words = np.frombuffer(text, np.uint32, len(text) // 4)
     for begin in range(0, len(words), _WINDOW):
-        digits = ((words[begin : begin + _WINDOW + 3] & _HIGH) == _THREES).view(np.uint8)
+        part = words[begin : begin + _WINDOW + 3]
+        digits = (((part & _HIGH) == _THREES) & (((part + _SIXES) & _HIGH) == _THREES)).view(np.uint8)
         if len(digits) > 3 and (digits[:-3] + digits[1:-2] + digits[2:-1] + digits[3:]).max() >= 3:
             return _counted(np.frombuffer(text, np.uint8), points)
+    return False
+
+
+def has_small_exponents(text: bytes) -> bool:
+    """Whether some number may be written with an exponent below zero. Dates make a search for `e-` slow."""
+    array = np.frombuffer(text, np.uint8)
+    for begin in range(0, len(array), 4 * _WINDOW):
+        part = array[begin : begin + 4 * _WINDOW + 1]
+        if (((part[:-1] | 0x20) == _EXPONENT_SIGN) & (part[1:] == _MINUS)).any():
+            return True
     return False
 
 

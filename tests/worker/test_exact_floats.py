@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from base_ops.data_ingestion.options.reading import ReadSpec
 from base_ops.worker.engine.plan import Rejected
-from base_ops.worker.exact_floats import changed, has_long_fractions, is_kept, may_change
+from base_ops.worker.exact_floats import changed, has_long_fractions, has_small_exponents, is_kept, may_change
 from base_ops.worker.formats.base import ByteSource
 from base_ops.worker.formats.records.layout import Layout
 from base_ops.worker.formats.records.lineparser import LineParser
@@ -230,3 +230,9 @@ def test_one_long_number_in_a_sample_of_a_program_changes_no_type() -> None:
     prices[3] = "3,0.333333333333333333"
     rows, rejected = read("csv", "k,v\n" + "\n".join(prices) + "\n")
     assert rows.schema["v"] == pl.Decimal(38, 18) and not rejected
+
+
+@pytest.mark.parametrize("before", [0, 3, (1 << 16) - 3, (1 << 16) - 2, (1 << 16) - 1, 1 << 16])
+def test_small_exponents_are_found_wherever_they_stand(before: int) -> None:
+    assert has_small_exponents(b"x" * before + b"1e-5,") and has_small_exponents(b"-" * before + b"1E-5")
+    assert not has_small_exponents(b"E" * before + b"2024-01-02,1e5,-e,")

@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from base_ops.worker.engine.plan import Rejected
-from base_ops.worker.exact_floats import has_long_fractions
+from base_ops.worker.exact_floats import has_long_fractions, has_small_exponents
 from base_ops.worker.formats.delimited.dialect import Dialect
 from base_ops.worker.formats.delimited.structure import Glance, Layout, Positions, as_array, glance, layout
 
@@ -89,7 +89,7 @@ class Block:
     @cached_property
     def has_small_exponents(self) -> bool:
         """Whether some number may be written with an exponent below zero."""
-        return b"e-" in self.data or b"E-" in self.data
+        return has_small_exponents(self.data)
 
     @property
     def is_measured(self) -> bool:
