@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from functools import lru_cache
 from importlib import import_module
 from pathlib import Path
@@ -53,10 +54,10 @@ def wheres(document: YamlDocument, path: tuple[str | int, ...], error: ConfigErr
     return "; ".join([first, *(other for other in dict.fromkeys(others) if not first.endswith(other))])
 
 
-def at(data: Any, path: tuple[str | int, ...]) -> Any:
-    """What stands at a path of keys; None where nothing does."""
+def at(data: Any, *path: Any) -> Any:
+    """What stands at a path of keys; None where nothing does, or where a document is not as it should be."""
     for key in path:
-        data = data.get(key) if isinstance(data, dict) else None
+        data = data.get(key) if isinstance(data, dict) and isinstance(key, Hashable) else None
     return data
 
 

@@ -18,7 +18,7 @@ from base_ops.data_ingestion.options.schedules import DependencySchedule, NamedS
 from base_ops.orchestration.pipeline import Pipeline, ResultsOf, TaskModel
 
 if TYPE_CHECKING:
-    from base_ops.data_ingestion.options.schedule_policies import PoolSpec, ScheduleEntry
+    from base_ops.data_ingestion.options.schedule_policies import PoolSpec, ScheduleEntry, SchedulesFile
 
 _FOR_EACH = "give the task for_each: source (for ${source}) or a list (for ${item})"
 COMPLETE = "sources_complete"
@@ -51,9 +51,7 @@ class LoadedPipeline:
             return given
         if isinstance(given, TimeSchedule) and all(not isinstance(window, str) for window in given.maintenance):
             return given
-        from base_ops.data_ingestion.options.schedule_policies import load_schedules
-
-        shipped = load_schedules(self.config_dir)
+        shipped = self._schedules
         try:
             if isinstance(given, TimeSchedule):
                 return resolved(given, shipped.maintenance, "schedule")
@@ -78,11 +76,14 @@ class LoadedPipeline:
         """What schedules.yaml says of the schedule that is used by name, and of its pool; None where none is."""
         if not isinstance(self.model.schedule, NamedSchedule):
             return None
-        from base_ops.data_ingestion.options.schedule_policies import load_schedules
+        entry = self._schedules.schedules[self.model.schedule.use]
+        return entry, self._schedules.pools[entry.pool]
 
-        shipped = load_schedules(self.config_dir)
-        entry = shipped.schedules[self.model.schedule.use]
-        return entry, shipped.pools[entry.pool]
+    @cached_property
+    def _schedules(self) -> SchedulesFile:
+        from base_ops.data_ingestion.options.schedule_policies import load_schedules  # few pipelines need it
+
+        return load_schedules(self.config_dir)
 
     def fault(self, what: str, *path: str | int, code: str = "bad_pipeline", todo: str = "") -> ConfigError:
         """A ConfigError that names file, line and key."""

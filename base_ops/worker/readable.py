@@ -6,6 +6,17 @@ from typing import Any
 
 import polars as pl
 
+from base_ops.worker.types import walk
+
+
+def as_text(values: pl.Series) -> pl.Series:
+    """Each value as text: bytes in hexadecimal, nested ones as JSON."""
+    if values.dtype == pl.Binary:
+        return values.bin.encode("hex")
+    if values.dtype.is_nested():
+        return as_json(values.to_frame("value")).set(values.is_null(), None)
+    return values.cast(pl.String)
+
 
 def as_json(frame: pl.DataFrame) -> pl.Series:
     """Each row as a JSON object."""
@@ -34,8 +45,4 @@ def _in_hex(value: pl.Expr, dtype: Any) -> pl.Expr:
 
 
 def _holds_bytes(dtype: Any) -> bool:
-    if isinstance(dtype, pl.List | pl.Array):
-        return _holds_bytes(dtype.inner)
-    if isinstance(dtype, pl.Struct):
-        return any(_holds_bytes(f.dtype) for f in dtype.fields)
-    return bool(dtype == pl.Binary)
+    return any(inner == pl.Binary for inner in walk(dtype))

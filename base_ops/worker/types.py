@@ -14,8 +14,8 @@ text, tells such a bad cell from an empty one. In particular
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
-from typing import Literal
+from collections.abc import Iterable, Iterator
+from typing import Any, Literal
 
 import polars as pl
 
@@ -94,6 +94,29 @@ def type_name(dtype: pl.DataType) -> str:
     if isinstance(dtype, pl.Decimal):
         return f"decimal({dtype.precision},{dtype.scale})"
     return str(dtype).lower()
+
+
+def walk(dtype: pl.DataType) -> Iterator[pl.DataType]:
+    """A type and all inside it."""
+    yield dtype
+    if isinstance(dtype, pl.List | pl.Array):
+        yield from walk(_instance(dtype.inner))
+    elif isinstance(dtype, pl.Struct):
+        for field in dtype.fields:
+            yield from walk(_instance(field.dtype))
+    elif isinstance(dtype, pl.Map):
+        yield from walk(_instance(dtype.key))
+        yield from walk(_instance(dtype.value))
+
+
+def _instance(dtype: Any) -> pl.DataType:
+    found: pl.DataType = dtype() if isinstance(dtype, type) else dtype
+    return found
+
+
+def has_decimals(dtype: pl.DataType) -> bool:
+    """Whether there is one, at any depth."""
+    return any(isinstance(inner, pl.Decimal) for inner in walk(dtype))
 
 
 def parse_expr(

@@ -12,8 +12,7 @@ import pytest
 from base_ops.worker.engine.plan import POINTER, Check
 from base_ops.worker.lake.quarantine import Quarantine, read_quarantine
 from base_ops.worker.lake.store import Store
-from base_ops.worker.merge.conflicts import as_text
-from base_ops.worker.readable import as_json
+from base_ops.worker.readable import as_json, as_text
 
 BYTES: list[tuple[pl.DataType, Any, Any]] = [
     (pl.Binary(), b"\xff\0", "ff00"),

@@ -20,11 +20,7 @@ from base_ops.core.yamlio import YamlDocument, load_yaml
 from base_ops.data_ingestion.config.sources import load_source, source_ids, sources_dir
 from base_ops.data_ingestion.options.authentication import AuthenticationTemplatesFile
 from base_ops.data_ingestion.options.fitting import connector_of_path
-from base_ops.data_ingestion.options.policies import (
-    FormatSpecificationsFile,
-    IngestionPoliciesFile,
-    load_policies,
-)
+from base_ops.data_ingestion.options.policies import FormatSpecificationsFile, IngestionPoliciesFile, load_policies
 from base_ops.data_ingestion.options.retries import RetryPoliciesFile
 from base_ops.data_ingestion.options.schedule_policies import SchedulesFile, load_schedules
 from base_ops.data_ingestion.options.schedules import TimeSchedule
@@ -76,7 +72,6 @@ def _check_source_file(path: Path, folder: Path) -> None:
 
 def _check_moments(document: YamlDocument, found: SchedulesFile, folder: Path) -> None:
     """Every schedule by the clock must come some day: its calendar must be there, and not always be closed."""
-
     for name in found.schedules:
         when = found.when(name)
         if not isinstance(when, TimeSchedule):
@@ -110,7 +105,6 @@ def _check_references(document: YamlDocument, found: Any, folder: Path) -> None:
 
 def _check_schedule(document: YamlDocument, source: Mapping[str, Any], folder: Path) -> None:
     """The schedule that a source's agreement names must be in schedules.yaml."""
-
     name = (source.get("agreement") or {}).get("schedule")
     if not isinstance(name, str):
         return
@@ -125,7 +119,6 @@ def _check_schedule(document: YamlDocument, source: Mapping[str, Any], folder: P
 
 def _check_format(document: YamlDocument, source: Mapping[str, Any], folder: Path) -> None:
     """A format that a source declares must be in format-specifications.yaml, which has all there are."""
-
     found = load_config(FormatSpecificationsFile, folder / "data_ingestion" / "format-specifications.yaml")
     name = (source.get("read") or {}).get("format")
     if found is None or not isinstance(name, str) or is_template(name):
@@ -141,7 +134,7 @@ def _check_format(document: YamlDocument, source: Mapping[str, Any], folder: Pat
 
 def _check_policies(document: YamlDocument, source: Mapping[str, Any], folder: Path) -> None:
     """What ingestion-policies.yaml asks of every source; and that outside env dev peers are verified."""
-    tls = at(source, ("authentication", "tls", "verify"))
+    tls = at(source, "authentication", "tls", "verify")
     if tls is False and (env := load_settings().env) != "dev":
         raise ConfigError(
             f"source {source.get('id')}: the peer's certificate would not be verified in env={env}",
@@ -149,7 +142,6 @@ def _check_policies(document: YamlDocument, source: Mapping[str, Any], folder: P
             where=document.where("authentication", "tls", "verify"),
             todo="put the peer's authority into the connection as ca_certificate, and leave verify out",
         )
-
     files = source.get("files")
     is_local = isinstance(files, dict) and connector_of_path(str(files.get("path"))) == "local"
     for key, what in load_policies(folder).faults(source, is_local):

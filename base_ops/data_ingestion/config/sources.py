@@ -84,7 +84,7 @@ def _of_template(own: Any, loc: tuple[str | int, ...], folder: Path | None) -> s
     if not isinstance(block, dict) or name is None or loc[:1] != ("authentication",):
         return None
     document = load_yaml(_templates(folder))
-    inherited = at(document.data, ("templates", name, *loc[1:-1]))
+    inherited = at(document.data, "templates", name, *loc[1:-1])
     if len(loc) < 2 or loc[1] in block or not isinstance(inherited, dict) or loc[-1] not in inherited:
         return None
     return document.where("templates", name, *loc[1:])
@@ -126,25 +126,16 @@ def filled(raw: dict[str, Any], load: Any) -> dict[str, Any]:
         load: gives the data of a configuration file, or None where there is none.
     """
     agreement, read, authentication = raw.get("agreement"), raw.get("read"), raw.get("authentication")
-    least = _at(load("ingestion-policies"), "security", "tls_min_version")
+    least = at(load("ingestion-policies"), "security", "tls_min_version")
     if isinstance(authentication, dict) and "kind" in authentication and least is not None:
         tls = authentication.get("tls") or {}
         if isinstance(tls, dict):
             raw = {**raw, "authentication": {**authentication, "tls": {"min_version": least, **tls}}}
     if isinstance(agreement, dict) and "max_error_share" not in agreement:
         priority = agreement.get("priority", "standard")
-        share = _at(load("ingestion-policies"), "failure_tolerance", priority)
+        share = at(load("ingestion-policies"), "failure_tolerance", priority)
         raw = {**raw, "agreement": {**agreement, "max_error_share": share}} if share is not None else raw
     if isinstance(read, dict) and "format" in read and "max_object_bytes" not in raw:
-        most = _at(load("format-specifications"), "formats", read["format"], "max_bytes")
+        most = at(load("format-specifications"), "formats", read["format"], "max_bytes")
         raw = {**raw, "max_object_bytes": most} if most is not None else raw
     return raw
-
-
-def _at(data: Any, *path: Any) -> Any:
-    """What stands there; None where nothing does, or where the file is not as it should be (`config check` says so)."""
-    for key in path:
-        if not isinstance(data, dict) or not isinstance(key, str):
-            return None
-        data = data.get(key)
-    return data

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import ssl
 import tempfile
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -63,11 +64,15 @@ def shared_tls_context(
     parts = [credentials.find(name) for name in _PARTS]
     unverified = credentials.connection.extra.get("verify") is False
     told = (credentials.template, credentials.env, min_version, client_certificate, unverified, parts)
-    key = hashlib.sha256(repr(told).encode()).hexdigest()  # a private key is not to be held for longer than it must
-    found = _SHARED.pop(key, None) or tls_context(
-        credentials, min_version=min_version, client_certificate=client_certificate
+    return shared(
+        told, lambda: tls_context(credentials, min_version=min_version, client_certificate=client_certificate)
     )
-    _SHARED[key] = found
+
+
+def shared(parts: object, make: Callable[[], ssl.SSLContext]) -> ssl.SSLContext:
+    """The context made of such parts before, of the last ones that were asked for; else a new one."""
+    key = hashlib.sha256(repr(parts).encode()).hexdigest()  # a private key is not to be held for longer than it must
+    _SHARED[key] = found = _SHARED.pop(key, None) or make()
     while len(_SHARED) > _MOST_SHARED:
         _SHARED.pop(next(iter(_SHARED)), None)
     return found

@@ -16,13 +16,11 @@ from base_ops.core.errors import ConfigError
 from base_ops.data_ingestion.options.authentication import CertificateTemplate
 from base_ops.data_ingestion.options.connections import CIPHERS_TLS12, TlsPolicy
 from base_ops.worker.connections.credentials import credentials_of
-from base_ops.worker.connections.tls import check_key
+from base_ops.worker.connections.tls import check_key, shared
 from base_ops.worker.connections.tls import tls_context as context_of_template
 from base_ops.worker.connectors.base import Site
 
 LOOPBACK = {"127.0.0.1", "localhost", "::1"}
-_SHARED: dict[tuple[object, ...], ssl.SSLContext] = {}
-_MOST_SHARED = 32
 
 
 def tls_context(site: Site) -> ssl.SSLContext:
@@ -58,13 +56,8 @@ def shared_tls_context(site: Site) -> ssl.SSLContext:
     change it."""
     extra = site.connection.extra if site.connection else {}
     known = str(extra.get("ca_certificate") or ""), verified(site)
-    key = (*known, os.environ.get("SSL_CERT_FILE", ""), os.environ.get("SSL_CERT_DIR", ""))
-    if (context := _SHARED.pop(key, None)) is None:
-        context = tls_context(site)
-    _SHARED[key] = context
-    while len(_SHARED) > _MOST_SHARED:
-        _SHARED.pop(next(iter(_SHARED)), None)
-    return context
+    system = os.environ.get("SSL_CERT_FILE", ""), os.environ.get("SSL_CERT_DIR", "")
+    return shared((*known, *system), lambda: tls_context(site))
 
 
 def verified(site: Site) -> bool:

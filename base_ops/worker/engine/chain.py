@@ -127,8 +127,10 @@ class Chain:
                 if crew is not None and self.units.is_small(item) and not self._falls_to(item, crew.share):
                     continue
                 done[number] = one = self._tried(item)
-                worked_on += not (isinstance(one, tuple) and one[1])
-                if worked_on == ENOUGH and crew is None and (crew := self._crew(inputs[number + 1 :])) is not None:
+                if isinstance(one, tuple) and one[1]:
+                    continue
+                worked_on += 1
+                if worked_on == ENOUGH and (crew := self._crew(inputs[number + 1 :])) is not None:
                     stack.enter_context(crew)
             if crew is not None:
                 crew.wait()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -71,14 +72,18 @@ class Units:
     def _dataset(self, item: Input) -> str:
         return self.target.removeprefix(STAGING) if self.target else item.ref.name
 
+    @cached_property
+    def _work(self) -> list[Any]:
+        """What is done with every input, as commit keys have it."""
+        specs = [s.model_dump(mode="json", exclude={"source", "target"}) for s in self.specs]
+        return [specs, [s.agent for s in self.steps], [getattr(s, "key_parts", None) for s in self.steps]]
+
     def key(self, item: Input) -> str:
         """The commit key of an input's output."""
-        spec_dump = [s.model_dump(mode="json", exclude={"source", "target"}) for s in self.specs]
-        key_parts = [getattr(s, "key_parts", None) for s in self.steps]
         return commit_key(
             f"staging/{self._dataset(item)}",
             [item.ref.id],
-            [spec_dump, [s.agent for s in self.steps], key_parts, item.add, item.read, item.ref.source, item.ref.slice],
+            [*self._work, item.add, item.read, item.ref.source, item.ref.slice],
             self.ctx.code_version,
         )
 

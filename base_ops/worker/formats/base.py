@@ -11,6 +11,9 @@ from base_ops.core.protocol import Finding
 from base_ops.data_ingestion.options.reading import ReadSpec
 from base_ops.worker.engine.plan import Reader
 
+HEAD_BYTES = 1 << 16
+"""A format is chosen by as much of an object."""
+
 
 @dataclass(frozen=True)
 class ByteSource:
@@ -33,7 +36,7 @@ class ByteSource:
     def open(self) -> AbstractContextManager[BinaryIO]:
         return self.opener()  # type: ignore[operator,no-any-return]
 
-    def head(self, size: int = 1 << 16) -> bytes:
+    def head(self, size: int = HEAD_BYTES) -> bytes:
         """The first bytes (fewer if the object is shorter)."""
         with self.open() as file:
             parts: list[bytes] = []

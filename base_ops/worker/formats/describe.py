@@ -9,10 +9,10 @@ from base_ops.core.errors import BaseOpsError
 from base_ops.core.protocol import Finding
 from base_ops.data_ingestion.options.reading import ReadSpec
 from base_ops.worker.engine.plan import Reader
-from base_ops.worker.formats.base import ByteSource, Format
+from base_ops.worker.formats.base import HEAD_BYTES, ByteSource, Format
 from base_ops.worker.formats.beginning import beginning
 from base_ops.worker.formats.delimited.encoding import settle_encoding
-from base_ops.worker.formats.detect import HEAD_BYTES, Detection, choose_format, detect_head, readable_by
+from base_ops.worker.formats.detect import Detection, choose_format, detect_head, readable_by
 from base_ops.worker.formats.foreign import looks_like
 from base_ops.worker.formats.wrappers import peel
 

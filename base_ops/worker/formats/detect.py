@@ -16,12 +16,11 @@ from base_ops.core.errors import BadInput
 from base_ops.core.protocol import Finding
 from base_ops.data_ingestion.options.reading import ReadSpec
 from base_ops.worker.engine.plan import Reader
-from base_ops.worker.formats.base import ByteSource, Format
+from base_ops.worker.formats.base import HEAD_BYTES, ByteSource, Format
 from base_ops.worker.formats.foreign import is_page, looks_like
 from base_ops.worker.formats.registry import get_format, known_formats
 from base_ops.worker.formats.transcoding import as_utf8, narrowed, wide_encoding
 
-HEAD_BYTES = 1 << 16
 RAW_TEXT = "raw_text"
 _UTF8_ONLY = frozenset(
     ("json", "ndjson", "jsonapi", "jsonlog", "toml", "common_log", "syslog", "email", "swift_mt", "fix")

@@ -30,7 +30,7 @@ from base_ops.data_ingestion.specs.merger import MergerSpec
 from base_ops.worker.merge.decisions import Decision
 from base_ops.worker.merge.files import ARRIVAL, SOURCE, Inputs
 from base_ops.worker.merge.groups import Groups, Index, changes
-from base_ops.worker.readable import as_json
+from base_ops.worker.readable import as_text
 from base_ops.worker.secrets import MASK
 
 if TYPE_CHECKING:
@@ -248,15 +248,6 @@ def _overruled(decision: Decision, said: pl.Series, won: pl.Series, group: Index
     at = lost.to_numpy().astype(np.int64)
     sure = pl.Series(1 - against[run[at]] / says[run[at]], dtype=pl.Float32)
     return at, won.gather(lost), sure
-
-
-def as_text(values: pl.Series) -> pl.Series:
-    """Values as a person would read them: bytes in hexadecimal, nested ones as JSON."""
-    if values.dtype == pl.Binary:
-        return values.bin.encode("hex")
-    if values.dtype.is_nested():
-        return as_json(values.to_frame("value")).set(values.is_null(), None)
-    return values.cast(pl.String)
 
 
 def suspects(frame: pl.DataFrame, fields: Sequence[str], taking: Groups, *, nulls_win: bool) -> Groups:

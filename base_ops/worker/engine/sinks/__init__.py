@@ -24,6 +24,7 @@ import polars as pl
 from base_ops.core.errors import BadInput, ConfigError, did_you_mean
 from base_ops.data_ingestion.options.writing import WriteSpec
 from base_ops.worker.lake.store import Store
+from base_ops.worker.types import walk
 
 SUFFIXES = {
     ".parquet": "parquet",
@@ -127,24 +128,6 @@ def check_types(target: Target, schema: pl.Schema, kind: str) -> None:
                     found=found,
                     todo="write parquet or arrow, or have the column read as another type (read.columns)",
                 )
-
-
-def walk(dtype: pl.DataType) -> Iterator[pl.DataType]:
-    """A type and all inside it."""
-    yield dtype
-    if isinstance(dtype, pl.List | pl.Array):
-        yield from walk(_instance(dtype.inner))
-    elif isinstance(dtype, pl.Struct):
-        for field in dtype.fields:
-            yield from walk(_instance(field.dtype))
-    elif isinstance(dtype, pl.Map):
-        yield from walk(_instance(dtype.key))
-        yield from walk(_instance(dtype.value))
-
-
-def _instance(dtype: Any) -> pl.DataType:
-    found: pl.DataType = dtype() if isinstance(dtype, type) else dtype
-    return found
 
 
 def refuse_value(kind: str, column: str, what: str) -> BadInput:

@@ -22,11 +22,12 @@ import pyarrow as pa
 from base_ops.core.errors import ConfigError
 from base_ops.data_ingestion.options.writing import WriteSpec
 from base_ops.worker.engine.sinks import refuse_value
-from base_ops.worker.engine.sinks.decimals import as_bytes, has_decimals
+from base_ops.worker.engine.sinks.decimals import as_bytes
 from base_ops.worker.formats.avro import MAGIC
 from base_ops.worker.formats.avro.container import blocks, read_header
 from base_ops.worker.formats.avro.schema import COLUMN
 from base_ops.worker.formats.avro.varint import long_bytes
+from base_ops.worker.types import has_decimals
 
 _BLOCK_BYTES = 1 << 18
 _UNITS = {"ms": "millis", "us": "micros", "ns": "nanos"}

@@ -11,14 +11,7 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from base_ops.worker.engine.sinks import walk
-
 _WIDTH = 16
-
-
-def has_decimals(dtype: pl.DataType) -> bool:
-    """Whether there is one, at any depth."""
-    return any(isinstance(inner, pl.Decimal) for inner in walk(dtype))
 
 
 def as_bytes(values: pl.Series) -> pl.Series:

@@ -19,10 +19,11 @@ from deltalake.transaction import AddAction, create_table_with_add_actions
 
 from base_ops.core.errors import Transient
 from base_ops.data_ingestion.options.writing import WriteSpec
-from base_ops.worker.engine.sinks import parquet, walk
+from base_ops.worker.engine.sinks import parquet
 from base_ops.worker.lake.store import Store
 from base_ops.worker.lake.tables.delta import storage_options
 from base_ops.worker.lake.tables.files import statistics
+from base_ops.worker.types import walk
 
 _WIDER: dict[pl.DataType, pl.DataType] = {
     pl.UInt8(): pl.Int16(),

@@ -9,8 +9,9 @@ from pathlib import Path
 import polars as pl
 
 from base_ops.data_ingestion.options.writing import WriteSpec
-from base_ops.worker.engine.sinks import refuse_value, walk
+from base_ops.worker.engine.sinks import refuse_value
 from base_ops.worker.engine.sinks.leaves import ODD_OFFSET, leaves, unwritable_offset
+from base_ops.worker.types import has_decimals, walk
 
 _NULL = pl.lit("null")
 
@@ -37,7 +38,7 @@ def lines(frame: pl.DataFrame, end: bytes) -> memoryview:
         if any(isinstance(inner, pl.Datetime) for inner in inside) and unwritable_offset(frame.get_column(name)):
             raise refuse_value("json", name, ODD_OFFSET)
     out = io.BytesIO()
-    if end == b"\n" and not _has_decimal(pl.Struct(frame.schema)):
+    if end == b"\n" and not has_decimals(pl.Struct(frame.schema)):
         frame.write_ndjson(out)
         return out.getbuffer()
     names = [f"c{i}" for i in range(frame.width)]
@@ -52,10 +53,6 @@ def _is_infinite(values: pl.Series) -> bool:
     return any(bool((~leaf.is_finite()).any()) for leaf in leaves(values) if leaf.dtype.is_float())
 
 
-def _has_decimal(dtype: pl.DataType) -> bool:
-    return any(isinstance(inner, pl.Decimal) for inner in walk(dtype))
-
-
 def _record(fields: list[tuple[str, pl.Expr, pl.DataType]]) -> pl.Expr:
     parts: list[pl.Expr] = []
     for number, (name, value, dtype) in enumerate(fields):
@@ -66,7 +63,7 @@ def _record(fields: list[tuple[str, pl.Expr, pl.DataType]]) -> pl.Expr:
 
 def _text(value: pl.Expr, dtype: pl.DataType) -> pl.Expr:
     """The JSON text of a value."""
-    if not _has_decimal(dtype):
+    if not has_decimals(dtype):
         return _plain(value)
     if isinstance(dtype, pl.Decimal):
         return value.cast(pl.String).fill_null(_NULL)

@@ -31,8 +31,6 @@ class Column:
     declared: bool = False
     native: bool = False
     """Read by polars itself. Turned off for good once a block shows a null: only the text tells bad from empty."""
-    is_checked: bool = False
-    """Whether blocks are looked through for numbers of more digits than a float64 keeps; not where one was declared."""
     exact: str | None = None
     """strptime format that most cells have, and that cannot bend a value (see `types`)."""
     zulu: bool = False
@@ -105,8 +103,6 @@ def plan_columns(
                 data = {"column": name}
                 findings.append(Finding(code="extra_column", message=f"column {name!r} is not declared", data=data))
         columns.append(_column(name, wish, guess, cells, decimal, plain=not blank))
-    for column in columns:
-        column.is_checked = not column.declared
     _check_names([c.name for c in columns])
     return columns, findings
 

@@ -38,7 +38,7 @@ class Converter:
             return True
         if column.type != "float64" or value.is_empty():
             return False
-        return self._is_wide(value) or (column.is_checked and (block.has_long_fractions or _is_tiny(value, block)))
+        return self._is_wide(value) or (not column.declared and (block.has_long_fractions or _is_tiny(value, block)))
 
     def hints(self, block: Block) -> tuple[bool, bool]:
         """Whether some number may have a leading zero, and whether some cell may be a null token."""

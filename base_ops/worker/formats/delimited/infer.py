@@ -18,8 +18,10 @@ from base_ops.core.protocol import Finding
 from base_ops.worker.formats.delimited.numbers import ENOUGH, NumberForm, grouped_form, written_number
 from base_ops.worker.types import TimeUnit, parse_expr, unit_of
 
-_SAFE_DIGITS, _MOST_DIGITS = 16, 17
+_SAFE_DIGITS = 16
 """A number of fewer characters fits a float64 exactly enough to be written back the same."""
+_MOST_DIGITS = 17
+"""As many does a program print of a float64."""
 # polars and re mean the digits of every script by \d, which no number here is written with
 _INT = r"^[+-]?[0-9]+$"
 _NUMBER = r"^[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?$"

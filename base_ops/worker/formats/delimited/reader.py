@@ -29,7 +29,7 @@ from base_ops.worker.formats.delimited.header import (
 )
 from base_ops.worker.formats.delimited.parse import Parser
 from base_ops.worker.formats.delimited.passed import Passed, findings_of
-from base_ops.worker.formats.delimited.sniff import HEAD_BYTES, detect_dialect, physical_lines
+from base_ops.worker.formats.delimited.sniff import DIALECT_BYTES, detect_dialect, physical_lines
 from base_ops.worker.formats.delimited.structure import Positions
 
 _ALIKE = 0.75
@@ -47,10 +47,10 @@ class DelimitedReader:
     def __init__(self, source: ByteSource, spec: ReadSpec) -> None:
         check_spec(spec)
         self.source, self.spec = source, spec
-        head = source.head(HEAD_BYTES)
+        head = source.head(DIALECT_BYTES)
         if not head:
             raise BadInput(f"{source.name} is empty", code="empty_object", where=source.name)
-        self.dialect = detect_dialect(head, spec, complete=len(head) < HEAD_BYTES)
+        self.dialect = detect_dialect(head, spec, complete=len(head) < DIALECT_BYTES)
         self.findings = [Finding(code="dialect", message=f"{source.name}: dialect", data=dict(self.dialect.describe()))]
         self.findings += encoding_findings(source.name, spec.encoding, self.dialect)
         self._report_preamble(head)

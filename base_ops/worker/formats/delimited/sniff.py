@@ -14,11 +14,13 @@ from functools import lru_cache
 
 from base_ops.core.errors import BadInput
 from base_ops.data_ingestion.options.reading import ReadSpec
+from base_ops.worker.formats.base import HEAD_BYTES
 from base_ops.worker.formats.delimited.dialect import Dialect
 from base_ops.worker.formats.delimited.encoding import settle_encoding
 from base_ops.worker.formats.delimited.start import Row, Start, find_start, is_value
 
-HEAD_BYTES = 1 << 20
+DIALECT_BYTES = 1 << 20
+"""A dialect is told by as much of an object."""
 _TEXT_CHARS = 1 << 16
 _BODY_CHARS = 60_000
 """Less than what is looked at when the format is chosen, by a last line that is cut."""
@@ -87,7 +89,7 @@ def check_is_text(head: bytes) -> None:
 def likelihood(head: bytes, name: str) -> float:
     """Confidence that this is delimited text. Plain text of one column is weak evidence; the suffix helps it."""
     try:
-        dialect = detect_dialect(head, ReadSpec(), complete=len(head) < 1 << 16)
+        dialect = detect_dialect(head, ReadSpec(), complete=len(head) < HEAD_BYTES)
     except BadInput:
         return 0.0
     text = head[dialect.bom_bytes :].decode(dialect.encoding, "replace").lstrip()

@@ -18,7 +18,7 @@ import re
 
 from base_ops.data_ingestion.options.reading import ReadSpec
 from base_ops.worker.engine.plan import Reader
-from base_ops.worker.formats.base import ByteSource
+from base_ops.worker.formats.base import HEAD_BYTES, ByteSource
 
 _BOM = b"\xef\xbb\xbf"
 _SKIPPED = re.compile(rb"\s*(?:#.*)?$")
@@ -29,8 +29,6 @@ _ENTRY = re.compile(
 _RECORD = re.compile(rb"- *\{.*\}\s*$")
 """A record on a line of its own, which a delimiter cuts evenly too."""
 _LOOKED_AT = 100
-_HEAD_BYTES = 1 << 16
-"""A format is chosen by as much."""
 
 
 class YamlFormat:
@@ -59,7 +57,7 @@ class YamlFormat:
             return 0.3 if by_name else 0.2 if says else 0.0
         from base_ops.worker.formats.yaml.peek import structure
 
-        found = structure(text, complete=len(head) < _HEAD_BYTES)
+        found = structure(text, complete=len(head) < HEAD_BYTES)
         if by_name:
             return max(0.97 if found else 0.95, found)
         return max(0.9 if says and share > 0.5 else 0.0, found if share > 0.9 or found > 0.9 else 0.3 * found)

@@ -17,7 +17,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from base_ops.worker.readable import as_json
+from base_ops.worker.readable import as_text
 
 Index = NDArray[np.int64]
 Real = NDArray[np.float64]
@@ -89,9 +89,7 @@ def plain(text: str) -> str:
 
 def _plain(values: pl.Series) -> pl.Series:
     if values.dtype != pl.String:
-        if values.dtype.is_nested():
-            return as_json(values.to_frame("v"))
-        return values.cast(pl.String) if values.dtype != pl.Binary else values.bin.encode("hex")
+        return as_text(values)
     known = values.unique()
     forms = pl.Series([plain(text) for text in known.to_list()], dtype=pl.String)
     return values.replace_strict(known, forms, return_dtype=pl.String)
