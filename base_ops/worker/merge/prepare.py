@@ -87,7 +87,8 @@ def _schema(file: SourceFile) -> pl.Schema:
 
 def plain(name: str) -> str:
     """A name without case and without what is neither letter nor digit."""
-    return "".join(c for c in name.casefold() if c.isalnum())
+    folded = name.upper().casefold()  # a dotless ı is a great I, and that a small i
+    return "".join(c for c in folded if c.isalnum())
 
 
 def _matched(

@@ -11,7 +11,7 @@ import numpy as np
 import polars as pl
 import pytest
 from conftest import MergeFrames
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
@@ -332,6 +332,7 @@ def test_similar_names_of_one_source_stay_two_columns(merge_frames: MergeFrames)
 
 
 @given(st.text())
+@example("ı")
 def test_plain_names_are_plain(name: str) -> None:
     assert plain(plain(name)) == plain(name) == plain(f" {name.swapcase().swapcase()}_")
 
