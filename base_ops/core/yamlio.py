@@ -15,6 +15,8 @@ _MOST_NODES = 100_000
 """Of a file, its anchors written out: beyond, it is a bomb and no configuration."""
 _DEEPEST = 100
 """Levels of a file."""
+_SHORT = 10_000
+"""Characters in which there cannot be so many levels that reading them overruns the C library's stack."""
 
 
 class YamlDocument:
@@ -62,6 +64,8 @@ def parse_yaml(text: str, name: str) -> YamlDocument:
     """Raises: ConfigError, as `load_yaml`."""
     lines: dict[tuple[Any, ...], int] = {}
     try:
+        if len(text) > _SHORT:
+            _refuse_deep(text, name)
         loader = _Loader(text)
         try:
             node = loader.get_single_node()
@@ -79,6 +83,15 @@ def parse_yaml(text: str, name: str) -> YamlDocument:
     except RecursionError:
         raise _bad(name, "it is nested too deeply", 1) from None
     return YamlDocument(data, lines, name)
+
+
+def _refuse_deep(text: str, name: str) -> None:
+    """By its events alone, which need no stack."""
+    depth = 0
+    for event in yaml.parse(text, Loader=_Loader):
+        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+        if depth > _DEEPEST:
+            raise _bad(name, "it is nested too deeply", event.start_mark.line + 1)
 
 
 def _bad(name: str, what: str, line: int, todo: str = "") -> ConfigError:

@@ -32,6 +32,7 @@ WRITTEN: dict[str, tuple[str, str | bytes, str]] = {
     "an anchor bomb": (BOMB, "line 1", "more than 100000 values"),
     "a wrong key from an anchor": ("id: x\nhttp: &a {path: /v}\nread: {<<: *a}\n", "line 3, key read.path", "not known"),
     "a key that is a list": ("? [a]\n: 1\nid: x\n", "line 1", "a key that is no text"),
+    "far too deep": ("id: x\nhttp: " + "[" * 60_000, "line 2", "nested too deeply"),
     "too deep": ("id: x\nhttp: " + "[" * 3000 + "]" * 3000, "line 2", "nested too deeply"),
     "a date that never was": ("id: x\ntitle: 2026-02-30\n", "line 2", "'2026-02-30' is no timestamp"),
     "a control character": (b'id: x\ntitle: "a\x00"\n', "line 2", "control character"),

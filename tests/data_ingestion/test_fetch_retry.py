@@ -28,7 +28,7 @@ from base_ops.data_ingestion.jobs.fetch_retry.classes import classify
 from base_ops.data_ingestion.jobs.fetch_retry.decide import Decision, Surroundings, decide, options
 from base_ops.data_ingestion.jobs.fetch_retry.queue import Letter, Queue
 from base_ops.data_ingestion.jobs.fetch_retry.segments import missing, plan
-from base_ops.data_ingestion.jobs.fetch_retry.waits import eased, wait_s
+from base_ops.data_ingestion.jobs.fetch_retry.waits import wait_s
 from base_ops.data_ingestion.jobs.model_trainer import run as train_model
 from base_ops.data_ingestion.models.retry_strategy import choose, table, training
 from base_ops.data_ingestion.options.retries import BackoffSpec, PartialPolicy, RetryPoliciesFile, RetryPolicySpec
@@ -92,22 +92,33 @@ def test_waits(kind: Any) -> None:
 
 def test_adaptive_waits_grow_and_ease() -> None:
     backoff = BackoffSpec(kind="adaptive", jitter=0, max_s=600)
-    assert [wait_s(backoff, 1), wait_s(backoff, 2, previous_s=4), eased(backoff, 10), eased(backoff, 1)] == [1, 6, 8, 1]
-    assert wait_s(backoff, 3, previous_s=10_000) == 600
-    assert [wait_s(backoff, n) for n in (2, 3, 60)] == [1.5, 2.25, 600]
+    assert [wait_s(backoff, n) for n in (1, 2, 3, 60)] == [1, 1.5, 2.25, 600]
+    assert [wait_s(backoff, 1, calls=calls) for calls in ("-", "--", "---", "-" * 100)] == [1, 1.5, 2.25, 600]
+    assert wait_s(backoff, 1, calls="----+-") == pytest.approx(1.5**4 * 0.8)
+    assert wait_s(backoff, 9, calls="---" + "+" * 20 + "-") == 1, "never below min_s"
+    assert wait_s(backoff, 9, calls="-" * 50 + "+-") == pytest.approx(480), "what grew beyond max_s shrinks from there"
+
+
+def test_the_adaptive_wait_knows_what_other_tasks_met() -> None:
+    policy = RetryPolicySpec.model_validate({"default": {"backoff": {"kind": "adaptive", "jitter": 0}}})
+    calm, stormy = (
+        decide(failure(code="timeout"), policy, Surroundings(breaker=BreakerState(recent=recent)), use_model=False)
+        for recent in ("+" * 9 + "-", "--+--+--+-")
+    )
+    assert (calm.wait_s, stormy.wait_s) == (1, pytest.approx(1.5**6 * 0.8**3))
 
 
 @given(
     st.sampled_from([*WAITS, "adaptive"]),
     st.integers(1, 10_000),
     st.floats(0, 0.99),
-    st.floats(0, 1e4),
+    st.text("+-", max_size=100),
     st.text(max_size=9),
 )
-def test_waits_are_bounded_and_repeatable(kind: Any, attempt: int, jitter: float, before: float, seed: str) -> None:
+def test_waits_are_bounded_and_repeatable(kind: Any, attempt: int, jitter: float, calls: str, seed: str) -> None:
     backoff = BackoffSpec(kind=kind, jitter=jitter)
-    wait = wait_s(backoff, attempt, previous_s=before, seed=seed)
-    assert 0 <= wait <= 300 and wait == wait_s(backoff, attempt, previous_s=before, seed=seed)
+    wait = wait_s(backoff, attempt, calls=calls, seed=seed)
+    assert 0 <= wait <= 300 and wait == wait_s(backoff, attempt, calls=calls, seed=seed)
 
 
 DECISIONS: dict[str, tuple[dict[str, Any], dict[str, Any], dict[str, Any], str]] = {

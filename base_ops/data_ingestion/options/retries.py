@@ -36,9 +36,9 @@ class BackoffSpec(Spec):
     max_s: float = Field(300.0, gt=0)
     """Never longer, seconds."""
     shrink: float = Field(0.8, gt=0, le=1)
-    """adaptive: after a success."""
+    """adaptive: each call that succeeded makes the wait so many times as long."""
     grow: float = Field(1.5, ge=1)
-    """adaptive: after a failure."""
+    """adaptive: each call that failed does."""
     jitter: float = Field(0.1, ge=0, lt=1)
     """Spread by ± this share, so that tasks do not come back together."""
 

@@ -34,8 +34,6 @@ class FailureSpec(Spec):
     """Byte ranges that arrived and were checked: (from, to), the end excluded."""
     refreshed: bool = False
     """The credential was already replaced once."""
-    previous_wait_s: float | None = Field(None, ge=0)
-    """Before this try, seconds (adaptive)."""
     load: float = Field(0.0, ge=0)
     """How busy this side is, 0 to 1 and above: memory or disk used of what there is."""
     tried_fallbacks: tuple[str, ...] = ()

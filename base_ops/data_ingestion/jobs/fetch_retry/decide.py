@@ -118,7 +118,7 @@ def _refresh(failure: FailureSpec, policy: RetryPolicySpec, found: Classified, b
 
 def _wait(failure: FailureSpec, rule: RetryRule, around: Surroundings, reasons: list[str]) -> tuple[float, float]:
     """(seconds to wait, seconds to wait at least)."""
-    wait = wait_s(rule.backoff, failure.attempt, previous_s=failure.previous_wait_s, seed=failure.source)
+    wait = wait_s(rule.backoff, failure.attempt, calls=around.breaker.recent, seed=failure.source)
     reasons.append(f"{rule.backoff.kind} back-off: {wait:.1f} s")
     if failure.retry_after_s is not None and failure.retry_after_s > wait:
         wait = failure.retry_after_s

@@ -8,11 +8,11 @@ from base_ops.core.ids import fingerprint
 from base_ops.data_ingestion.options.retries import BackoffSpec
 
 
-def wait_s(backoff: BackoffSpec, attempt: int, *, previous_s: float | None = None, seed: str = "") -> float:
+def wait_s(backoff: BackoffSpec, attempt: int, *, calls: str = "", seed: str = "") -> float:
     """Seconds to wait after try number `attempt` (from 1) failed.
 
-    adaptive: the wait before times `grow` (the caller shrinks it with `eased` after a success); where it is not known,
-    as if all tries before had waited so.
+    adaptive: grows with each failure and shrinks with each success of `calls`, the last ones to the peer by whichever
+    task (+ or -, oldest first; the circuit breaker's record); without a record, by the tries alone.
     """
     n = min(attempt - 1, 64)
     match backoff.kind:
@@ -23,17 +23,20 @@ def wait_s(backoff: BackoffSpec, attempt: int, *, previous_s: float | None = Non
         case "fibonacci":
             exact = backoff.base_s * _fibonacci(n + 1)
         case "adaptive":
-            first = max(backoff.min_s, backoff.base_s)
-            exact = first * backoff.grow**n if previous_s is None else max(backoff.min_s, previous_s * backoff.grow)
+            exact = _adapted(backoff, calls.rstrip("+") or "-" * (n + 1))
         case _:
             exact = backoff.base_s
     spread = random.Random(fingerprint(seed, attempt)).uniform(1 - backoff.jitter, 1 + backoff.jitter)  # noqa: S311
     return min(backoff.max_s, min(backoff.max_s, exact) * spread)
 
 
-def eased(backoff: BackoffSpec, previous_s: float) -> float:
-    """adaptive: the wait after a success."""
-    return max(backoff.min_s, previous_s * backoff.shrink)
+def _adapted(backoff: BackoffSpec, calls: str) -> float:
+    """The wait after the last of the calls, which failed."""
+    wait = max(backoff.min_s, backoff.base_s)
+    for call in calls[:-1]:
+        wait = wait * backoff.grow if call == "-" else wait * backoff.shrink
+        wait = min(max(wait, backoff.min_s), backoff.max_s)
+    return wait
 
 
 def _fibonacci(n: int) -> int:
