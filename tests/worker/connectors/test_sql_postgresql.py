@@ -176,6 +176,15 @@ def test_a_key_of_any_type_that_orders_splits_a_table(
     assert sorted(landed.table.column("id").to_pylist()) == list(range(5001))
 
 
+def test_a_view_has_no_ranges_of_a_key_and_says_so(db: psycopg.Connection[Any], make: Make) -> None:
+    db.execute("CREATE TABLE t AS SELECT i AS id FROM generate_series(1, 50) i; CREATE VIEW v AS SELECT * FROM t")
+    landed = make(table="v", key="id", part_rows=10)
+    landed.run()
+    assert sorted(landed.table.column("id").to_pylist()) == list(range(1, 51))
+    told = next(f for f in landed.report.findings if f.code == "read_by_one")
+    assert "sql.key" in told.message
+
+
 def test_all_readers_see_one_state(db: psycopg.Connection[Any], make: Make, monkeypatch: pytest.MonkeyPatch, server: ConnectionInfo) -> None:  # fmt: skip
     db.execute("CREATE TABLE t AS SELECT i AS id, 1 AS v FROM generate_series(1, 20000) i; ANALYZE t")
     landed = make(table="t", part_rows=2000, parallel=4)

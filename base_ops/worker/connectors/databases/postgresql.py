@@ -194,8 +194,11 @@ class Postgresql(Database):
             f"FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid WHERE c.oid = {self._oid} "
             f"AND a.attname = {_text(key)}"
         )[0]
+        if facts["kind"] not in ("r", "m", "p"):
+            self.alone = f"{self.table} is no table with rows of its own to cut ranges of sql.key from"
+            return [""]
         parts = self.parts_for(facts["rows"])
-        if facts["kind"] not in ("r", "m", "p") or parts < 2:
+        if parts < 2:
             return [""]
         percent = 100 * sample_share(parts, facts["rows"])
         found = session.rows(
