@@ -91,7 +91,8 @@ def _refuse_deep(text: str, name: str) -> None:
     for event in yaml.parse(text, Loader=_Loader):
         depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
         if depth > _DEEPEST:
-            raise _bad(name, "it is nested too deeply", event.start_mark.line + 1)
+            mark = event.start_mark
+            raise _bad(name, "it is nested too deeply", mark.line + 1 if mark else 1)
 
 
 def _bad(name: str, what: str, line: int, todo: str = "") -> ConfigError:

@@ -172,6 +172,8 @@ CHANGED: dict[str, tuple[str, str, str, str, str]] = {
         "fallbacks.nyse-cloud.0.source", "cannot stand in for itself",
     ),
     "a policy": ("retry-policies.yaml", "http: default", "http: defualt", "protocols.http", "Did you mean 'default'"),
+    "a code": ("retry-policies.yaml", "deadlock: {", "dead_lock: {", "policies.default.codes.dead_lock", "Did you mean 'deadlock'"),
+    "a status": ("retry-policies.yaml", '"502": {', '"5020": {', "policies.default.codes.5020", "neither an HTTP status nor known"),
     "a protocol": ("retry-policies.yaml", "http: default", "htpp: default", "protocols.htpp", "Did you mean 'http'"),
     "a kind of template": (
         "authentication-templates.yaml", "kind: oauth2", "kind: oauth", "templates.oauth2_client_credentials.kind",

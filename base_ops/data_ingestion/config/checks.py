@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from base_ops.core.settings import load_settings
 from base_ops.core.spec import is_template
 from base_ops.core.yamlio import YamlDocument, load_yaml
 from base_ops.data_ingestion.config.sources import load_source, source_ids, sources_dir
+from base_ops.data_ingestion.jobs.fetch_retry.classes import KNOWN_CODES
 from base_ops.data_ingestion.options.authentication import AuthenticationTemplatesFile
 from base_ops.data_ingestion.options.fitting import connector_of_path
 from base_ops.data_ingestion.options.policies import FormatSpecificationsFile, IngestionPoliciesFile, load_policies
@@ -51,6 +53,8 @@ def check_file(path: Path, folder: Path) -> bool:
         _check_references(document, found, folder)
         if isinstance(found, SchedulesFile):
             _check_moments(document, found, folder)
+        elif isinstance(found, RetryPoliciesFile):
+            _check_codes(document, found)
     else:
         return False
     return True
@@ -84,6 +88,22 @@ def _check_moments(document: YamlDocument, found: SchedulesFile, folder: Path) -
             key = ("market",) if error.code == "unknown_calendar" else ()
             where = document.where("schedules", name, "when", *key)
             raise ConfigError(error.what, code=error.code, where=where, found=error.found, todo=error.todo) from None
+
+
+def _check_codes(document: YamlDocument, found: RetryPoliciesFile) -> None:
+    """A rule for a code that nothing tells would never be used. Connectors of others may have codes of their own, so
+    that only what is almost a known one is a fault."""
+    for name, policy in found.policies.items():
+        for code in policy.codes:
+            near = get_close_matches(code, KNOWN_CODES, 1, 0.9)
+            if code in KNOWN_CODES or (100 <= int(code) <= 599 if code.isdecimal() else not near):
+                continue
+            raise ConfigError(
+                f"The code {code!r} is neither an HTTP status nor known."
+                + (f" Did you mean {near[0]!r}?" if near else ""),
+                code="unknown_code",
+                where=document.where("policies", name, "codes", code),
+            )
 
 
 def _check_references(document: YamlDocument, found: Any, folder: Path) -> None:

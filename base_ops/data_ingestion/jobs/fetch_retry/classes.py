@@ -26,6 +26,7 @@ _CODES: tuple[tuple[FailureClass, str], ...] = (
     ("systematic", _SYSTEMATIC),
 )
 _BY_CODE: dict[str, FailureClass] = {code: kind for kind, codes in _CODES for code in codes.split()}
+KNOWN_CODES = tuple(_BY_CODE)
 _BY_STATUS: dict[int, FailureClass] = {
     401: "persistent", 403: "persistent", 404: "persistent", 407: "persistent", 410: "persistent", 400: "persistent",
     408: "transient", 425: "transient", 429: "transient", 500: "transient", 502: "transient", 503: "transient",
