@@ -88,6 +88,49 @@ def test_errors_sheets_merged_and_hidden_cells() -> None:
     assert codes(reader) >= {"merged_cells", "hidden_rows", "hidden_sheets"}
 
 
+def formulas(*, flags: int = 0, result: bytes | None = None, trace: bytes = b"") -> bytes:
+    """A workbook with formulas in column B, as xlwt leaves them: without a result; or with other bytes in their place.
+
+    Args:
+        result: of the first formula.
+        trace: a record to put in the place of one that says nothing here.
+    """
+    data = bytearray(book(["a", "b"], *([n, xlwt.Formula(f"A{n + 2}*2")] for n in range(20))))
+    empty = struct.pack("<QH", 0xFFFF000000000003, 0)
+    assert data.count(empty) == 20
+    data = data.replace(empty, struct.pack("<QH", 0xFFFF000000000003, flags))
+    if result is not None:
+        data = data.replace(struct.pack("<Q", 0xFFFF000000000003), result, 1)
+    code_page = struct.pack("<HH", 0x42, 2)
+    assert data.count(code_page) == 1
+    return bytes(data.replace(code_page, trace)) if trace else bytes(data)
+
+
+def test_formulas_that_were_never_calculated_refuse_their_rows() -> None:
+    frame, rejected = read(formulas())
+    assert frame.height == 0
+    assert [(r.line, r.rule, r.column) for r in rejected] == [(n, "not_calculated", "b") for n in range(2, 22)]
+    assert "B2" in rejected[0].reason
+
+
+@pytest.mark.parametrize(
+    ("data", "first", "is_told"),
+    [
+        (formulas(result=struct.pack("<d", 7)), 7, False),
+        (formulas(trace=struct.pack("<HH", 0x01C1, 2)), None, False),
+        (formulas(flags=2), None, True),
+        (formulas(flags=2, result=bytes(8)), 0, True),
+        (formulas(flags=2, result=struct.pack("<d", 7)), 7, False),
+    ],
+)
+def test_results_of_formulas_are_read_where_somebody_calculated(data: bytes, first: Any, is_told: bool) -> None:
+    reader = opened(data)
+    frame, rejected = rows_of(reader)
+    assert (frame.height, rejected) == (20, [])
+    assert frame["b"].to_list() == [first, *[None] * 19]
+    assert ("not_calculated" in codes(reader)) == is_told
+
+
 def test_the_1904_system() -> None:
     def change(workbook: xlwt.Workbook, sheet: Any) -> None:
         workbook.dates_1904 = True

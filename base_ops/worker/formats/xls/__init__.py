@@ -1,7 +1,8 @@
 """Excel 97 workbooks and older (XLS, BIFF 2 to 8), by way of xlrd: as XLSX (see there), with the limits of the format.
 
 Limits: 50 MiB, 65,536 rows, 256 columns, 50 sheets. Workbooks before Excel 97 have texts in the code page they name
-(Windows-1252 where they name none; read.encoding says otherwise). Passwords and macros are refused. Also says of XLSX
+(Windows-1252 where they name none; read.encoding says otherwise). A formula that was never calculated is told by its
+empty result in a workbook that no calculation left a trace in. Passwords and macros are refused. Also says of XLSX
 and DOCX files with a password what they are: such a file is an OLE file, too. Options: read.workbook.
 """
 

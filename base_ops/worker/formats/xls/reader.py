@@ -17,7 +17,8 @@ from base_ops.worker.formats.base import ByteSource
 from base_ops.worker.formats.office.cells import NUMBERS, SERIALS, Cells, Kind, Strip, column_letters
 from base_ops.worker.formats.office.ole import OLE, WORKBOOKS, ole_names, password_protected, refuse_ole
 from base_ops.worker.formats.office.package import damaged, local_copy
-from base_ops.worker.formats.office.sheets import SheetsReader, sheet_findings
+from base_ops.worker.formats.office.sheets import SheetsReader, maybe_uncalculated, sheet_findings
+from base_ops.worker.formats.xls.records import never_calculated
 from base_ops.worker.formats.xlsx.styles import kind_of_code
 
 MAX_BYTES = 50 << 20
@@ -58,7 +59,10 @@ def open_workbook(source: ByteSource, spec: ReadSpec) -> SheetsReader:
     if book.nsheets > MAX_SHEETS:
         what = f"{source.name} has {book.nsheets} sheets"
         raise BadInput(what, code="too_many_sheets", where=source.name, expected=f"at most {MAX_SHEETS}")
-    sheets = [XlsSheet(source.name, book, index) for index in range(book.nsheets)]
+    without, uncertain = _guarded(source.name, lambda: never_calculated(book))
+    if uncertain:
+        findings.append(maybe_uncalculated(f"{uncertain} formulas"))
+    sheets = [XlsSheet(source.name, book, index, without.get(index, set())) for index in range(book.nsheets)]
     reader = SheetsReader(source.name, sheets, spec, is_1904=book.datemode == 1)
     reader.findings[:0] = findings
     return reader
@@ -81,10 +85,11 @@ def _guarded(name: str, work: Callable[[], Any]) -> Any:
 class XlsSheet:
     """One worksheet; see office/sheets.py."""
 
-    def __init__(self, name: str, book: Any, index: int) -> None:
+    def __init__(self, name: str, book: Any, index: int, uncalculated: set[tuple[int, int]]) -> None:
         self.name = book.sheet_names()[index]
         self._object, self._book, self._index = name, book, index
         self.is_hidden = bool(book._sheet_visibility[index])
+        self._uncalculated = uncalculated
         self._kinds: dict[int, Kind] = {}
         self._findings: list[Finding] = []
 
@@ -110,6 +115,8 @@ class XlsSheet:
             is_used = False
             for column, cell in enumerate(sheet.row(index)):
                 found = self._cell(cell)
+                if (index, column) in self._uncalculated:
+                    found = Kind.UNCALCULATED, ""
                 if found is None:
                     continue
                 rows, kinds, texts = columns.setdefault(column, ([], [], []))
