@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import math
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import date, datetime, time
 from typing import Any
 
@@ -35,6 +35,18 @@ def book(*rows: list[Any], change: Callable[[xlwt.Workbook, Any], None] | None =
     file = io.BytesIO()
     workbook.save(file)
     return file.getvalue()
+
+
+_FORMAT, _STYLE, _NOTHING = 0x041E, 0x00E0, 0x3FFF
+
+
+def places(data: bytes | bytearray, kind: int) -> Iterator[int]:
+    """Where the records of a kind begin in a workbook."""
+    place = data.find(b"\x09\x08\x10\x00")
+    while (found := struct.unpack_from("<HH", data, place)) != (0, 0):
+        if found[0] == kind:
+            yield place
+        place += 4 + found[1]
 
 
 def opened(data: bytes, **spec: Any) -> Reader:
@@ -86,6 +98,18 @@ def test_errors_sheets_merged_and_hidden_cells() -> None:
     assert frame["b"][4] is None
     assert frame["_line"].to_list()[-1] == 23
     assert codes(reader) >= {"merged_cells", "hidden_rows", "hidden_sheets"}
+
+
+@pytest.mark.parametrize(("number", "expected"), [(31, date(2023, 3, 15)), (58, date(2023, 3, 15)), (23, 45000)])
+def test_formats_that_have_a_number_and_no_code(number: int, expected: Any) -> None:
+    data = bytearray(book(["v"], [45000], A="YYYY-MM-DD"))
+    (format,) = (place for place in places(data, _FORMAT) if b"YYYY-MM-DD" in data[place : place + 19])
+    (code,) = struct.unpack_from("<H", data, format + 4)
+    (style,) = (place for place in places(data, _STYLE) if struct.unpack_from("<H", data, place + 6)[0] == code)
+    struct.pack_into("<H", data, format, _NOTHING)
+    struct.pack_into("<H", data, style + 6, number)
+    frame, rejected = read(bytes(data))
+    assert (frame["v"].to_list(), rejected) == ([expected], [])
 
 
 def formulas(*, flags: int = 0, result: bytes | None = None, trace: bytes = b"") -> bytes:

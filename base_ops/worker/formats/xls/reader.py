@@ -19,7 +19,7 @@ from base_ops.worker.formats.office.ole import OLE, WORKBOOKS, ole_names, passwo
 from base_ops.worker.formats.office.package import damaged, local_copy
 from base_ops.worker.formats.office.sheets import SheetsReader, maybe_uncalculated, sheet_findings
 from base_ops.worker.formats.xls.records import never_calculated
-from base_ops.worker.formats.xlsx.styles import kind_of_code
+from base_ops.worker.formats.xlsx.styles import kind_of_format
 
 MAX_BYTES = 50 << 20
 MAX_SHEETS = 50
@@ -150,7 +150,8 @@ class XlsSheet:
         if style is None:
             return Kind.NUMBER
         if style not in self._kinds:
-            found = self._book.format_map.get(self._book.xf_list[style].format_key)
-            kind = kind_of_code(found.format_str) if found is not None else Kind.NUMBER
+            number = self._book.xf_list[style].format_key
+            found = self._book.format_map.get(number)
+            kind = kind_of_format(number, found.format_str if found is not None else None)
             self._kinds[style] = kind if kind in (*NUMBERS, *SERIALS) else Kind.NUMBER
         return self._kinds[style]
