@@ -179,6 +179,12 @@ def test_limits_and_refusals() -> None:
     assert "macros" in codes(opened(bytes(with_macros), workbook={"allow_macros": True}))
 
 
+def test_the_case_of_stream_names_means_nothing() -> None:
+    data = book(["a"], [1]).replace("Workbook".encode("utf-16-le"), "WORKBOOK".encode("utf-16-le"))
+    assert read(data)[0].rows() == [(1, 2)]
+    assert FORMAT.sniff(data, "x") == 1.0
+
+
 def test_encrypted() -> None:
     data = bytearray(book(["a"], [1]))
     begin = data.find(b"\x09\x08\x10\x00")

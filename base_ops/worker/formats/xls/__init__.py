@@ -18,7 +18,7 @@ _BARE = (b"\x09\x00\x04\x00", b"\x09\x02\x06\x00", b"\x09\x04\x06\x00", b"\x09\x
 
 
 def _wide(name: str) -> bytes:
-    return name.encode("utf-16-le")
+    return name.upper().encode("utf-16-le")
 
 
 class XlsFormat:
@@ -33,6 +33,7 @@ class XlsFormat:
             return 0.9
         if not head.startswith(_OLE):
             return 0.0
+        head = head.upper()
         if _wide("Workbook\0") in head or _wide("Book\0") in head or _wide("EncryptedPackage\0") in head:
             return 1.0
         if _wide("WordDocument\0") in head or _wide("PowerPoint Document\0") in head or _wide("__properties_") in head:

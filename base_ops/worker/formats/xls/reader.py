@@ -24,7 +24,7 @@ from base_ops.worker.formats.xlsx.styles import kind_of_format
 MAX_BYTES = 50 << 20
 MAX_SHEETS = 50
 _BLOCK_ROWS = 1 << 13
-_MACROS = ("_VBA_PROJECT_CUR", "Macros", "VBA")
+_MACROS = ("_VBA_PROJECT_CUR", "MACROS", "VBA")
 _EXACT_FLOAT = 1 << 53
 
 
