@@ -37,7 +37,7 @@ def book(*rows: list[Any], change: Callable[[xlwt.Workbook, Any], None] | None =
     return file.getvalue()
 
 
-_FORMAT, _STYLE, _NOTHING = 0x041E, 0x00E0, 0x3FFF
+_FORMAT, _STYLE, _SHEET, _NOTHING = 0x041E, 0x00E0, 0x0085, 0x3FFF
 
 
 def places(data: bytes | bytearray, kind: int) -> Iterator[int]:
@@ -177,6 +177,18 @@ def test_limits_and_refusals() -> None:
     assert entry not in with_macros
     assert refusal(FORMAT, bytes(with_macros)) == "macros"
     assert "macros" in codes(opened(bytes(with_macros), workbook={"allow_macros": True}))
+
+
+@pytest.mark.parametrize(("kind", "is_refused"), [(1, True), (6, True), (2, False)])
+def test_sheets_of_macros_are_macros(kind: int, is_refused: bool) -> None:
+    data = bytearray(book(["a"], [1], change=lambda workbook, _: workbook.add_sheet("Other")))
+    _, sheet = places(data, _SHEET)
+    data[sheet + 9] = kind
+    if is_refused:
+        assert refusal(FORMAT, bytes(data)) == "macros"
+    reader = opened(bytes(data), workbook={"allow_macros": True})
+    assert rows_of(reader)[0].rows() == [(1, 2)]
+    assert ("macros" in codes(reader)) == is_refused
 
 
 def test_the_case_of_stream_names_means_nothing() -> None:

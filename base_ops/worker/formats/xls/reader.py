@@ -18,7 +18,7 @@ from base_ops.worker.formats.office.cells import NUMBERS, SERIALS, Cells, Kind, 
 from base_ops.worker.formats.office.ole import OLE, WORKBOOKS, ole_names, password_protected, refuse_ole
 from base_ops.worker.formats.office.package import damaged, local_copy
 from base_ops.worker.formats.office.sheets import SheetsReader, maybe_uncalculated, sheet_findings
-from base_ops.worker.formats.xls.records import never_calculated
+from base_ops.worker.formats.xls.records import holds_macro_sheets, never_calculated
 from base_ops.worker.formats.xlsx.styles import kind_of_format
 
 MAX_BYTES = 50 << 20
@@ -34,17 +34,12 @@ def open_workbook(source: ByteSource, spec: ReadSpec) -> SheetsReader:
     local = local_copy(source, options.max_bytes or MAX_BYTES)
     with local.open() as file:
         data = file.read()
-    findings = []
+    has_macros = False
     if data.startswith(OLE):
         names = ole_names(local)
         if names and names.isdisjoint(WORKBOOKS):
             refuse_ole(local)
-        if not names.isdisjoint(_MACROS):
-            what = f"{source.name} holds macros"
-            if not options.allow_macros:
-                todo = "have it sent without them, or set allow_macros: they are then not run"
-                raise BadInput(what, code="macros", where=source.name, todo=todo)
-            findings.append(Finding(code="macros", message=f"{what}; they are not used"))
+        has_macros = not names.isdisjoint(_MACROS)
     book = _guarded(
         source.name,
         lambda: xlrd.open_workbook(
@@ -56,6 +51,13 @@ def open_workbook(source: ByteSource, spec: ReadSpec) -> SheetsReader:
             encoding_override=spec.encoding,
         ),
     )
+    findings = []
+    if has_macros or _guarded(source.name, lambda: holds_macro_sheets(book)):
+        what = f"{source.name} holds macros"
+        if not options.allow_macros:
+            todo = "have it sent without them, or set allow_macros: they are then not run"
+            raise BadInput(what, code="macros", where=source.name, todo=todo)
+        findings.append(Finding(code="macros", message=f"{what}; they are not used"))
     if book.nsheets > MAX_SHEETS:
         what = f"{source.name} has {book.nsheets} sheets"
         raise BadInput(what, code="too_many_sheets", where=source.name, expected=f"at most {MAX_SHEETS}")

@@ -6,8 +6,10 @@ import struct
 from collections.abc import Iterator
 from typing import Any
 
-_FORMULA, _EOF, _RECALCULATED = 0x0006, 0x000A, 0x01C1
+_FORMULA, _EOF, _SHEET, _RECALCULATED = 0x0006, 0x000A, 0x0085, 0x01C1
 _BOF = 0x0809
+_MACROS = (1, 6)
+"""Types of sheets (§2.4.28): Excel 4 macros, and Visual Basic modules of Excel 5 and 95."""
 _ZERO, _BLANK = bytes(8), 3
 """Results of formulas (§2.5.133): the number 0, and the first byte of the empty text."""
 _TO_CALCULATE = 0x03
@@ -26,6 +28,14 @@ def records(data: Any, start: int) -> Iterator[tuple[int, bytes]]:
             yield kind, data[start - length : start]
         if depth < 1:
             return
+
+
+def holds_macro_sheets(book: Any) -> bool:
+    """Whether some sheets of an opened workbook are macros."""
+    if book.biff_version < _EXCEL_5:
+        return False
+    sheets = (body for kind, body in records(book.mem, book.base) if kind == _SHEET)
+    return any(len(body) > 5 and body[5] in _MACROS for body in sheets)
 
 
 def never_calculated(book: Any) -> tuple[dict[int, set[tuple[int, int]]], int]:
