@@ -624,6 +624,34 @@ def test_a_sheet_outside_the_package_is_never_fetched() -> None:
     assert refusal(FORMAT, data) == "damaged"
 
 
+def test_the_workbook_is_wherever_the_package_says() -> None:
+    parts = {}
+
+    def change(name: str, content: bytes) -> bytes | None:
+        parts[name] = content
+        if name in ("xl/workbook.xml", "xl/_rels/workbook.xml.rels"):
+            return None
+        return content.replace(b"xl/workbook.xml", b"book.xml") if name == "_rels/.rels" else content
+
+    moved = repacked(book(["a"], [1]), change)
+    more = {"book.xml": parts["xl/workbook.xml"], "_rels/book.xml.rels": parts["xl/_rels/workbook.xml.rels"]}
+    assert read(repacked(moved, lambda _, data: data, **more))[0].rows() == [(1, 2)]
+    more["book.xml"] = b"<document/>"
+    assert refusal(FORMAT, repacked(moved, lambda _, data: data, **more)) == "not_this_format"
+
+
+def test_old_modules_are_no_sheets_and_a_sheet_without_a_part_is_damage() -> None:
+    def change(sheet: bytes) -> bytes:
+        return repacked(book(["a"], [1]), lambda n, d: d.replace(b"</sheets>", sheet + b"</sheets>"))
+
+    relation = b'xmlns:r="http://schemas.openxmlformats.org/officeDocument/2006/relationships" r:id'
+    assert read(change(b'<sheet name="Module1" sheetId="2" state="veryHidden" %s=""/>' % relation))[0].rows() == [
+        (1, 2)
+    ]
+    assert refusal(FORMAT, change(b'<sheet name="Lost" sheetId="2" %s="rId99"/>' % relation)) == "damaged"
+    assert refusal(FORMAT, change(b'<sheet name="Lost" sheetId="2"/>')) == "damaged"
+
+
 def test_a_password_is_told_whatever_the_name(tmp_path: Path) -> None:
     data = encrypted_package()
     assert refusal(FORMAT, data) == "password_protected"

@@ -41,6 +41,8 @@ def open_workbook(source: ByteSource, spec: ReadSpec) -> SheetsReader:
     )
     main = _main_part(package)
     workbook, relations = package.xml(main), package.relations(main)
+    if local_name(workbook) != "workbook":
+        raise BadInput(f"{package.name} is no workbook", code="not_this_format", where=package.name, found=main)
     parts = {r.type: r.target for r in relations.values() if not r.is_external and r.target in package}
     kind_of = _kinds(package.xml(parts["styles"]) if "styles" in parts else [])
 
@@ -58,7 +60,10 @@ def open_workbook(source: ByteSource, spec: ReadSpec) -> SheetsReader:
         if local_name(element) != "sheet":
             continue
         title = element.get("name", "")
-        relation = relations.get(next((v for k, v in element.attrib.items() if k.endswith("}id")), ""))
+        id = next((v for k, v in element.attrib.items() if k.endswith("}id")), None)
+        if id == "":  # a module of Visual Basic, since Excel 5
+            continue
+        relation = relations.get(id or "")
         if relation is None or relation.is_external or relation.target not in package:
             damaged(package.name, f"sheet {title!r} is not in the package")
         if relation.type == "worksheet":  # others are charts, dialogs and macro sheets
@@ -85,8 +90,6 @@ def _main_part(package: Package) -> str:
             where=package.name,
             todo="have it saved as XLSX",
         )
-    if not main.lower().startswith("xl/"):
-        raise BadInput(f"{package.name} is no workbook", code="not_this_format", where=package.name, found=main)
     return main
 
 
