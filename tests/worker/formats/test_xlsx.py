@@ -179,6 +179,22 @@ def test_a_bad_cell_refuses_its_row_and_no_other(cell: str, rule: str) -> None:
     assert rejected[0].raw.startswith(b"[")
 
 
+@pytest.mark.parametrize(
+    ("good", "bad"),
+    [
+        ('<c r="@" t="b"><v>1</v></c>', ['<c r="@" t="b"><v>TRUE</v></c>', '<c r="@" t="b"><v>2</v></c>']),
+        (
+            '<c r="@"><v>1.5</v></c>',
+            ['<c r="@"><v>NaN</v></c>', '<c r="@"><v>INF</v></c>', '<c r="@"><v>1E999</v></c>'],
+        ),
+    ],
+)
+def test_what_is_no_value_of_its_kind_is_refused_and_not_taken_for_another(good: str, bad: list[str]) -> None:
+    values, rejected = column(*[good] * 20, *bad)
+    assert values.to_list() == [values[0]] * 20
+    assert [(r.line, r.rule) for r in rejected] == [(22 + n, "type") for n in range(len(bad))]
+
+
 def test_an_integer_a_float_cannot_keep_is_refused() -> None:
     good = [f'<c r="@"><v>{n}.5</v></c>' for n in range(40)]
     values, rejected = column(*good, '<c r="@"><v>9007199254740993</v></c>', '<c r="@"><v>9007199254740992</v></c>')
