@@ -33,7 +33,7 @@ from base_ops.worker.formats.detect import choose_format
 from base_ops.worker.formats.office.cells import Kind
 from base_ops.worker.formats.wrappers import open_object
 from base_ops.worker.formats.xlsx import FORMAT, rows, scan, stream
-from base_ops.worker.formats.xlsx.styles import kind_of_code
+from base_ops.worker.formats.xlsx.styles import kind_of_code, kind_of_format
 
 SHEET = "xl/worksheets/sheet1.xml"
 
@@ -279,11 +279,26 @@ def test_rich_text_and_texts_that_look_like_numbers() -> None:
         ("[mm]:ss", Kind.SPAN),
         ("[$€-407]#,##0", Kind.NUMBER),
         ('"Day "0', Kind.NUMBER),
+        ('[=0]"";dd/mm/yyyy', Kind.DATE),
+        ("dd/mm/yyyy;;", Kind.DATE),
+        (";;;", Kind.NUMBER),
+        ("[$-804]aaaa;@", Kind.DATE),
         ("", Kind.NUMBER),
     ],
 )
 def test_what_a_number_format_means(code: str, kind: Kind) -> None:
     assert kind_of_code(code) == kind
+
+
+@pytest.mark.parametrize(
+    ("number", "kind"),
+    [
+        (0, Kind.NUMBER), (2, Kind.FRACTION), (14, Kind.DATE), (22, Kind.STAMP), (45, Kind.TIME), (46, Kind.SPAN),
+        (59, Kind.NUMBER), (62, Kind.FRACTION), (71, Kind.DATE), (76, Kind.TIME), (77, Kind.STAMP), (79, Kind.SPAN),
+    ],
+)  # fmt: skip
+def test_what_the_number_of_a_format_means(number: int, kind: Kind) -> None:
+    assert kind_of_format(number, None) == kind
 
 
 # -- the table

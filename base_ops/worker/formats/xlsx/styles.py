@@ -9,13 +9,16 @@ from base_ops.worker.formats.office.cells import Kind
 _LITERAL = re.compile(r'"[^"]*"|\\.|_.|\*.|\[(?!h+\]|m+\]|s+\])[^\]]*\]', re.S)
 _ELAPSED = re.compile(r"\[(h+|m+|s+)\]")
 _CLOCK = re.compile(r"am/pm|a/p|上午/下午")
+_PLACE = re.compile(r"[0#?@a-z]")
+"""What stands for the value, or for a part of it."""
 _BUILT_IN = {
-    **dict.fromkeys((2, 4, 7, 8, 9, 10, 11, 12, 13, 39, 40, 43, 44, 48), Kind.FRACTION),
-    **dict.fromkeys((14, 15, 16, 17, *range(27, 32), 36, *range(50, 55), 57, 58), Kind.DATE),
-    **dict.fromkeys((18, 19, 20, 21, 32, 33, 34, 35, 45, 47, 55, 56), Kind.TIME),
-    22: Kind.STAMP,
-    46: Kind.SPAN,
+    **dict.fromkeys((2, 4, 7, 8, 9, 10, 11, 12, 13, 39, 40, 43, 44, 48, 60, 62, *range(67, 71)), Kind.FRACTION),
+    **dict.fromkeys((14, 15, 16, 17, *range(27, 32), 36, *range(50, 55), 57, 58, *range(71, 75), 81), Kind.DATE),
+    **dict.fromkeys((18, 19, 20, 21, 32, 33, 34, 35, 45, 47, 55, 56, 75, 76, 78, 80), Kind.TIME),
+    **dict.fromkeys((22, 77), Kind.STAMP),
+    **dict.fromkeys((46, 79), Kind.SPAN),
 }
+"""From 27 on by the tables of East Asian and Thai workbooks; others do not use these numbers."""
 
 
 def kind_of_format(number: int, code: str | None) -> Kind:
@@ -24,8 +27,8 @@ def kind_of_format(number: int, code: str | None) -> Kind:
 
 
 def kind_of_code(code: str) -> Kind:
-    """Kind of a number by the first section of a format code."""
-    text = _LITERAL.sub("", code.lower()).split(";", 1)[0]
+    """Kind of a number by the first section of a format code that shows it, e.g. the second of `[=0]"";yyyy-mm-dd`."""
+    text = next(filter(_PLACE.search, _LITERAL.sub("", code.lower()).split(";")), "")
     if "general" in text or text.strip() == "@":
         return Kind.NUMBER
     if _ELAPSED.search(text):
@@ -33,7 +36,7 @@ def kind_of_code(code: str) -> Kind:
     has_clock = bool(_CLOCK.search(text))
     text = _CLOCK.sub("", text)
     has_time = has_clock or "h" in text or "s" in text
-    has_date = "y" in text or "d" in text or "g" in text or (not has_time and "m" in text)
+    has_date = "y" in text or "d" in text or "g" in text or "aaa" in text or (not has_time and "m" in text)
     if has_date:
         return Kind.STAMP if has_time else Kind.DATE
     if has_time:
