@@ -248,6 +248,18 @@ def test_text_among_numbers_is_refused_where_it_is_rare_and_kept_where_it_is_not
     assert frame["v"].to_list() == [*map(str, range(100)), *["abc"] * 20, "1.5", "true", "2024-01-02"]
 
 
+@pytest.mark.parametrize(("result", "is_told"), [(0, True), (7, False)])
+def test_results_that_may_be_none_are_told(result: int, is_told: bool) -> None:
+    file = io.BytesIO()
+    with xlsxwriter.Workbook(file) as workbook:  # which calculates nothing, and asks whoever opens it to do so
+        sheet = workbook.add_worksheet()
+        sheet.write_column(0, 0, ["v", 1, 2])
+        sheet.write_formula(3, 0, "=A2+A3", None, result)
+    reader = opened(file.getvalue())
+    assert rows_of(reader)[0]["v"].to_list() == [1, 2, result]
+    assert ("not_calculated" in codes(reader)) == is_told
+
+
 def test_rich_text_and_texts_that_look_like_numbers() -> None:
     rich = CellRichText(["plain ", TextBlock(InlineFont(b=True), "bold")])
     frame, _ = read(book(["a", "b"], [rich, "00123"], ["x", "2024-01-02"]))

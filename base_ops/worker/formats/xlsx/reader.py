@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import cache, lru_cache
+from functools import cache, lru_cache, partial
 from typing import Any
 
 import polars as pl
@@ -10,7 +10,7 @@ import polars as pl
 from base_ops.core.errors import BadInput
 from base_ops.data_ingestion.options.reading import ReadSpec
 from base_ops.worker.formats.base import ByteSource
-from base_ops.worker.formats.office.cells import Kind
+from base_ops.worker.formats.office.cells import TRUE, Kind
 from base_ops.worker.formats.office.package import Package, damaged, local_name
 from base_ops.worker.formats.office.sheets import SheetsReader
 from base_ops.worker.formats.xlsx.scan import KindOf
@@ -54,9 +54,10 @@ def open_workbook(source: ByteSource, spec: ReadSpec) -> SheetsReader:
     texts()
     sheets = []
     is_1904 = False
+    is_to_calculate = any(e.get("fullCalcOnLoad") in TRUE for e in workbook if local_name(e) == "calcPr")
     for element in workbook.iter():
         if local_name(element) == "workbookPr":
-            is_1904 = element.get("date1904") in ("1", "true")
+            is_1904 = element.get("date1904") in TRUE
         if local_name(element) != "sheet":
             continue
         title = element.get("name", "")
@@ -68,7 +69,8 @@ def open_workbook(source: ByteSource, spec: ReadSpec) -> SheetsReader:
             damaged(package.name, f"sheet {title!r} is not in the package")
         if relation.type == "worksheet":  # others are charts, dialogs and macro sheets
             is_hidden = element.get("state", "visible") != "visible"
-            sheets.append(XlsxSheet(title, relation.target, package, kind_of, texts, is_hidden=is_hidden))
+            sheet = partial(XlsxSheet, title, relation.target, package, kind_of, texts)
+            sheets.append(sheet(is_hidden=is_hidden, is_to_calculate=is_to_calculate))
     if len(sheets) > MAX_SHEETS:
         raise BadInput(
             f"{package.name} has {len(sheets)} sheets",

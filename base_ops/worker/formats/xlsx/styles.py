@@ -18,7 +18,7 @@ _BUILT_IN = {
     **dict.fromkeys((22, 77), Kind.STAMP),
     **dict.fromkeys((46, 79), Kind.SPAN),
 }
-"""From 27 on by the tables of East Asian and Thai workbooks; others do not use these numbers."""
+"""27 to 36 and 50 to 81 by the tables for East Asian and Thai workbooks; others do not use these numbers."""
 
 
 def kind_of_format(number: int, code: str | None) -> Kind:
