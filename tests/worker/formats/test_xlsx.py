@@ -260,6 +260,15 @@ def test_results_that_may_be_none_are_told(result: int, is_told: bool) -> None:
     assert ("not_calculated" in codes(reader)) == is_told
 
 
+@pytest.mark.parametrize(("style", "is_told"), [("", False), (' s="0"', False), (' s="99"', True)])
+def test_numbers_whose_style_is_not_there_are_told(style: str, is_told: bool) -> None:
+    data = sheet_of(f'<row r="1"><c r="A1"{style}><v>45000</v></c></row>')
+    for packed in (data, repacked(data, lambda name, content: None if name == "xl/styles.xml" else content)):
+        reader = opened(packed)
+        assert rows_of(reader)[0].rows() == [(45000, 1)]
+        assert ("unknown_styles" in codes(reader)) == is_told
+
+
 def test_rich_text_and_texts_that_look_like_numbers() -> None:
     rich = CellRichText(["plain ", TextBlock(InlineFont(b=True), "bold")])
     frame, _ = read(book(["a", "b"], [rich, "00123"], ["x", "2024-01-02"]))

@@ -1,10 +1,22 @@
-"""What a number format says a number is (ECMA-376 part 1, §18.8.30 and §18.8.31)."""
+"""What a number format says a number is (ECMA-376 part 1, §18.8.30 and §18.8.31), and the styles of cells."""
 
 from __future__ import annotations
 
 import re
+from functools import lru_cache
+from typing import Any
 
 from base_ops.worker.formats.office.cells import Kind
+from base_ops.worker.formats.office.package import local_name
+
+_TYPES = {
+    "s": Kind.SHARED,
+    "str": Kind.TEXT,
+    "inlineStr": Kind.TEXT,
+    "b": Kind.BOOLEAN,
+    "e": Kind.ERROR,
+    "d": Kind.ISO,
+}
 
 _LITERAL = re.compile(r'"[^"]*"|\\.|_.|\*.|\[(?!h+\]|m+\]|s+\])[^\]]*\]', re.S)
 _ELAPSED = re.compile(r"\[(h+|m+|s+)\]")
@@ -42,3 +54,34 @@ def kind_of_code(code: str) -> Kind:
     if has_time:
         return Kind.TIME
     return Kind.FRACTION if re.search(r"[.%/]|e[+-]", text) else Kind.NUMBER
+
+
+class Styles:
+    """What cells are by their type and style.
+
+    Args:
+        root: of the part of styles; empty where there is none.
+    """
+
+    def __init__(self, root: Any) -> None:
+        self.unknown: set[int] = set()
+        """Numbers of styles that cells had and the workbook has not."""
+        codes: dict[str, str] = {}
+        kinds: list[Kind] = []
+        for group in root:
+            if local_name(group) == "numFmts":
+                codes = {f.get("numFmtId", ""): f.get("formatCode", "") for f in group if local_name(f) == "numFmt"}
+        for group in root:
+            if local_name(group) == "cellXfs":
+                numbers = [f.get("numFmtId", "0") for f in group if local_name(f) == "xf"]
+                kinds = [kind_of_format(int(n) if n.isdigit() else 0, codes.get(n)) for n in numbers]
+        self._kinds = kinds or [Kind.NUMBER]
+        self.kind_of = lru_cache(maxsize=1 << 14)(self._kind_of)
+
+    def _kind_of(self, type: str, style: int) -> Kind:
+        if type != "n":
+            return _TYPES.get(type, Kind.DAMAGED)
+        if style < len(self._kinds):
+            return self._kinds[style]
+        self.unknown.add(style)
+        return Kind.NUMBER
