@@ -191,6 +191,14 @@ def test_sheets_of_macros_are_macros(kind: int, is_refused: bool) -> None:
     assert ("macros" in codes(reader)) == is_refused
 
 
+@pytest.mark.parametrize(("bits", "is_hidden"), [(0xFC, False), (0xFD, True), (0x02, True)])
+def test_two_bits_hide_a_sheet(bits: int, is_hidden: bool) -> None:
+    data = bytearray(book(["a"], [1], change=lambda workbook, _: workbook.add_sheet("Other").write(0, 0, "a")))
+    _, other = places(data, _SHEET)
+    data[other + 8] = bits
+    assert ("hidden_sheets" in codes(opened(bytes(data)))) == is_hidden
+
+
 def test_the_case_of_stream_names_means_nothing() -> None:
     data = book(["a"], [1]).replace("Workbook".encode("utf-16-le"), "WORKBOOK".encode("utf-16-le"))
     assert read(data)[0].rows() == [(1, 2)]

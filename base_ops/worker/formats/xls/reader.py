@@ -26,6 +26,8 @@ MAX_SHEETS = 50
 _BLOCK_ROWS = 1 << 13
 _MACROS = ("_VBA_PROJECT_CUR", "MACROS", "VBA")
 _EXACT_FLOAT = 1 << 53
+_VISIBILITY = 0x03
+"""The other bits beside it mean nothing (MS-XLS §2.4.28)."""
 
 
 def open_workbook(source: ByteSource, spec: ReadSpec) -> SheetsReader:
@@ -90,7 +92,7 @@ class XlsSheet:
     def __init__(self, name: str, book: Any, index: int, uncalculated: set[tuple[int, int]]) -> None:
         self.name = book.sheet_names()[index]
         self._object, self._book, self._index = name, book, index
-        self.is_hidden = bool(book._sheet_visibility[index])
+        self.is_hidden = bool(book._sheet_visibility[index] & _VISIBILITY)
         self._uncalculated = uncalculated
         self._kinds: dict[int, Kind] = {}
         self._findings: list[Finding] = []
