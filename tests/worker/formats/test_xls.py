@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import math
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import date, datetime, time
 from typing import Any
 
@@ -35,6 +35,18 @@ def book(*rows: list[Any], change: Callable[[xlwt.Workbook, Any], None] | None =
     file = io.BytesIO()
     workbook.save(file)
     return file.getvalue()
+
+
+_FORMAT, _STYLE, _SHEET, _NOTHING = 0x041E, 0x00E0, 0x0085, 0x3FFF
+
+
+def places(data: bytes | bytearray, kind: int) -> Iterator[int]:
+    """Where the records of a kind begin in a workbook."""
+    place = data.find(b"\x09\x08\x10\x00")
+    while (found := struct.unpack_from("<HH", data, place)) != (0, 0):
+        if found[0] == kind:
+            yield place
+        place += 4 + found[1]
 
 
 def opened(data: bytes, **spec: Any) -> Reader:
@@ -88,6 +100,61 @@ def test_errors_sheets_merged_and_hidden_cells() -> None:
     assert codes(reader) >= {"merged_cells", "hidden_rows", "hidden_sheets"}
 
 
+@pytest.mark.parametrize(("number", "expected"), [(31, date(2023, 3, 15)), (58, date(2023, 3, 15)), (23, 45000)])
+def test_formats_that_have_a_number_and_no_code(number: int, expected: Any) -> None:
+    data = bytearray(book(["v"], [45000], A="YYYY-MM-DD"))
+    (format,) = (place for place in places(data, _FORMAT) if b"YYYY-MM-DD" in data[place : place + 19])
+    (code,) = struct.unpack_from("<H", data, format + 4)
+    (style,) = (place for place in places(data, _STYLE) if struct.unpack_from("<H", data, place + 6)[0] == code)
+    struct.pack_into("<H", data, format, _NOTHING)
+    struct.pack_into("<H", data, style + 6, number)
+    frame, rejected = read(bytes(data))
+    assert (frame["v"].to_list(), rejected) == ([expected], [])
+
+
+def formulas(*, flags: int = 0, result: bytes | None = None, trace: bytes = b"") -> bytes:
+    """A workbook with formulas in column B, as xlwt leaves them: without a result; or with other bytes in their place.
+
+    Args:
+        result: of the first formula.
+        trace: a record to put in the place of one that says nothing here.
+    """
+    data = bytearray(book(["a", "b"], *([n, xlwt.Formula(f"A{n + 2}*2")] for n in range(20))))
+    empty = struct.pack("<QH", 0xFFFF000000000003, 0)
+    assert data.count(empty) == 20
+    data = data.replace(empty, struct.pack("<QH", 0xFFFF000000000003, flags))
+    if result is not None:
+        data = data.replace(struct.pack("<Q", 0xFFFF000000000003), result, 1)
+    code_page = struct.pack("<HH", 0x42, 2)
+    assert data.count(code_page) == 1
+    return bytes(data.replace(code_page, trace)) if trace else bytes(data)
+
+
+def test_formulas_that_were_never_calculated_refuse_their_rows() -> None:
+    frame, rejected = read(formulas())
+    assert frame.height == 0
+    assert [(r.line, r.rule, r.column) for r in rejected] == [(n, "not_calculated", "b") for n in range(2, 22)]
+    assert "B2" in rejected[0].reason
+
+
+@pytest.mark.parametrize(
+    ("data", "first", "is_told"),
+    [
+        (formulas(result=struct.pack("<d", 7)), 7, False),
+        (formulas(trace=struct.pack("<HH", 0x01C1, 2)), None, False),
+        (formulas(flags=2), None, True),
+        (formulas(flags=2, result=bytes(8)), 0, True),
+        (formulas(flags=2, result=struct.pack("<d", 7)), 7, False),
+    ],
+)
+def test_results_of_formulas_are_read_where_somebody_calculated(data: bytes, first: Any, is_told: bool) -> None:
+    reader = opened(data)
+    frame, rejected = rows_of(reader)
+    assert (frame.height, rejected) == (20, [])
+    assert frame["b"].to_list() == [first, *[None] * 19]
+    assert ("not_calculated" in codes(reader)) == is_told
+
+
 def test_the_1904_system() -> None:
     def change(workbook: xlwt.Workbook, sheet: Any) -> None:
         workbook.dates_1904 = True
@@ -110,6 +177,32 @@ def test_limits_and_refusals() -> None:
     assert entry not in with_macros
     assert refusal(FORMAT, bytes(with_macros)) == "macros"
     assert "macros" in codes(opened(bytes(with_macros), workbook={"allow_macros": True}))
+
+
+@pytest.mark.parametrize(("kind", "is_refused"), [(1, True), (6, True), (2, False)])
+def test_sheets_of_macros_are_macros(kind: int, is_refused: bool) -> None:
+    data = bytearray(book(["a"], [1], change=lambda workbook, _: workbook.add_sheet("Other")))
+    _, sheet = places(data, _SHEET)
+    data[sheet + 9] = kind
+    if is_refused:
+        assert refusal(FORMAT, bytes(data)) == "macros"
+    reader = opened(bytes(data), workbook={"allow_macros": True})
+    assert rows_of(reader)[0].rows() == [(1, 2)]
+    assert ("macros" in codes(reader)) == is_refused
+
+
+@pytest.mark.parametrize(("bits", "is_hidden"), [(0xFC, False), (0xFD, True), (0x02, True)])
+def test_two_bits_hide_a_sheet(bits: int, is_hidden: bool) -> None:
+    data = bytearray(book(["a"], [1], change=lambda workbook, _: workbook.add_sheet("Other").write(0, 0, "a")))
+    _, other = places(data, _SHEET)
+    data[other + 8] = bits
+    assert ("hidden_sheets" in codes(opened(bytes(data)))) == is_hidden
+
+
+def test_the_case_of_stream_names_means_nothing() -> None:
+    data = book(["a"], [1]).replace("Workbook".encode("utf-16-le"), "WORKBOOK".encode("utf-16-le"))
+    assert read(data)[0].rows() == [(1, 2)]
+    assert FORMAT.sniff(data, "x") == 1.0
 
 
 def test_encrypted() -> None:

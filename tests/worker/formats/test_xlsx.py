@@ -33,7 +33,7 @@ from base_ops.worker.formats.detect import choose_format
 from base_ops.worker.formats.office.cells import Kind
 from base_ops.worker.formats.wrappers import open_object
 from base_ops.worker.formats.xlsx import FORMAT, rows, scan, stream
-from base_ops.worker.formats.xlsx.styles import kind_of_code
+from base_ops.worker.formats.xlsx.styles import kind_of_code, kind_of_format
 
 SHEET = "xl/worksheets/sheet1.xml"
 
@@ -179,6 +179,22 @@ def test_a_bad_cell_refuses_its_row_and_no_other(cell: str, rule: str) -> None:
     assert rejected[0].raw.startswith(b"[")
 
 
+@pytest.mark.parametrize(
+    ("good", "bad"),
+    [
+        ('<c r="@" t="b"><v>1</v></c>', ['<c r="@" t="b"><v>TRUE</v></c>', '<c r="@" t="b"><v>2</v></c>']),
+        (
+            '<c r="@"><v>1.5</v></c>',
+            ['<c r="@"><v>NaN</v></c>', '<c r="@"><v>INF</v></c>', '<c r="@"><v>1E999</v></c>'],
+        ),
+    ],
+)
+def test_what_is_no_value_of_its_kind_is_refused_and_not_taken_for_another(good: str, bad: list[str]) -> None:
+    values, rejected = column(*[good] * 20, *bad)
+    assert values.to_list() == [values[0]] * 20
+    assert [(r.line, r.rule) for r in rejected] == [(22 + n, "type") for n in range(len(bad))]
+
+
 def test_an_integer_a_float_cannot_keep_is_refused() -> None:
     good = [f'<c r="@"><v>{n}.5</v></c>' for n in range(40)]
     values, rejected = column(*good, '<c r="@"><v>9007199254740993</v></c>', '<c r="@"><v>9007199254740992</v></c>')
@@ -232,6 +248,27 @@ def test_text_among_numbers_is_refused_where_it_is_rare_and_kept_where_it_is_not
     assert frame["v"].to_list() == [*map(str, range(100)), *["abc"] * 20, "1.5", "true", "2024-01-02"]
 
 
+@pytest.mark.parametrize(("result", "is_told"), [(0, True), (7, False)])
+def test_results_that_may_be_none_are_told(result: int, is_told: bool) -> None:
+    file = io.BytesIO()
+    with xlsxwriter.Workbook(file) as workbook:  # which calculates nothing, and asks whoever opens it to do so
+        sheet = workbook.add_worksheet()
+        sheet.write_column(0, 0, ["v", 1, 2])
+        sheet.write_formula(3, 0, "=A2+A3", None, result)
+    reader = opened(file.getvalue())
+    assert rows_of(reader)[0]["v"].to_list() == [1, 2, result]
+    assert ("not_calculated" in codes(reader)) == is_told
+
+
+@pytest.mark.parametrize(("style", "is_told"), [("", False), (' s="0"', False), (' s="99"', True)])
+def test_numbers_whose_style_is_not_there_are_told(style: str, is_told: bool) -> None:
+    data = sheet_of(f'<row r="1"><c r="A1"{style}><v>45000</v></c></row>')
+    for packed in (data, repacked(data, lambda name, content: None if name == "xl/styles.xml" else content)):
+        reader = opened(packed)
+        assert rows_of(reader)[0].rows() == [(45000, 1)]
+        assert ("unknown_styles" in codes(reader)) == is_told
+
+
 def test_rich_text_and_texts_that_look_like_numbers() -> None:
     rich = CellRichText(["plain ", TextBlock(InlineFont(b=True), "bold")])
     frame, _ = read(book(["a", "b"], [rich, "00123"], ["x", "2024-01-02"]))
@@ -263,11 +300,26 @@ def test_rich_text_and_texts_that_look_like_numbers() -> None:
         ("[mm]:ss", Kind.SPAN),
         ("[$€-407]#,##0", Kind.NUMBER),
         ('"Day "0', Kind.NUMBER),
+        ('[=0]"";dd/mm/yyyy', Kind.DATE),
+        ("dd/mm/yyyy;;", Kind.DATE),
+        (";;;", Kind.NUMBER),
+        ("[$-804]aaaa;@", Kind.DATE),
         ("", Kind.NUMBER),
     ],
 )
 def test_what_a_number_format_means(code: str, kind: Kind) -> None:
     assert kind_of_code(code) == kind
+
+
+@pytest.mark.parametrize(
+    ("number", "kind"),
+    [
+        (0, Kind.NUMBER), (2, Kind.FRACTION), (14, Kind.DATE), (22, Kind.STAMP), (45, Kind.TIME), (46, Kind.SPAN),
+        (59, Kind.NUMBER), (62, Kind.FRACTION), (71, Kind.DATE), (76, Kind.TIME), (77, Kind.STAMP), (79, Kind.SPAN),
+    ],
+)  # fmt: skip
+def test_what_the_number_of_a_format_means(number: int, kind: Kind) -> None:
+    assert kind_of_format(number, None) == kind
 
 
 # -- the table
@@ -622,6 +674,34 @@ def test_a_sheet_outside_the_package_is_never_fetched() -> None:
 
     data = repacked(book(["a"], [1]), change)
     assert refusal(FORMAT, data) == "damaged"
+
+
+def test_the_workbook_is_wherever_the_package_says() -> None:
+    parts = {}
+
+    def change(name: str, content: bytes) -> bytes | None:
+        parts[name] = content
+        if name in ("xl/workbook.xml", "xl/_rels/workbook.xml.rels"):
+            return None
+        return content.replace(b"xl/workbook.xml", b"book.xml") if name == "_rels/.rels" else content
+
+    moved = repacked(book(["a"], [1]), change)
+    more = {"book.xml": parts["xl/workbook.xml"], "_rels/book.xml.rels": parts["xl/_rels/workbook.xml.rels"]}
+    assert read(repacked(moved, lambda _, data: data, **more))[0].rows() == [(1, 2)]
+    more["book.xml"] = b"<document/>"
+    assert refusal(FORMAT, repacked(moved, lambda _, data: data, **more)) == "not_this_format"
+
+
+def test_old_modules_are_no_sheets_and_a_sheet_without_a_part_is_damage() -> None:
+    def change(sheet: bytes) -> bytes:
+        return repacked(book(["a"], [1]), lambda n, d: d.replace(b"</sheets>", sheet + b"</sheets>"))
+
+    relation = b'xmlns:r="http://schemas.openxmlformats.org/officeDocument/2006/relationships" r:id'
+    assert read(change(b'<sheet name="Module1" sheetId="2" state="veryHidden" %s=""/>' % relation))[0].rows() == [
+        (1, 2)
+    ]
+    assert refusal(FORMAT, change(b'<sheet name="Lost" sheetId="2" %s="rId99"/>' % relation)) == "damaged"
+    assert refusal(FORMAT, change(b'<sheet name="Lost" sheetId="2"/>')) == "damaged"
 
 
 def test_a_password_is_told_whatever_the_name(tmp_path: Path) -> None:

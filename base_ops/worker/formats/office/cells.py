@@ -53,6 +53,8 @@ class Kind(IntEnum):
 NUMBERS = (Kind.NUMBER, Kind.FRACTION)
 SERIALS = (Kind.DATE, Kind.STAMP, Kind.TIME, Kind.SPAN)
 """Kinds whose text is a serial day."""
+TRUE, FALSE = ("1", "true"), ("0", "false")
+"""Texts of booleans."""
 
 
 @dataclass
@@ -218,7 +220,7 @@ def shown(kind: int, text: str, *, is_1904: bool) -> str:
     if kind in NUMBERS:
         return plain_number(text)
     if kind == Kind.BOOLEAN:
-        return "true" if text in ("1", "true") else "false"
+        return "true" if text in TRUE else "false" if text in FALSE else text
     if kind in SERIALS:
         serial = floats(pl.Series([text]))
         kind = int(serial_kinds(np.array([kind], np.uint8), serial, is_1904=is_1904)[0])

@@ -10,8 +10,10 @@ import polars as pl
 from numpy.typing import NDArray
 
 from base_ops.worker.formats.office.cells import (
+    FALSE,
     NUMBERS,
     SERIALS,
+    TRUE,
     Kind,
     Positions,
     Strip,
@@ -169,7 +171,8 @@ class SheetColumn:
         if kind == Kind.STAMP:
             return self._temporal(stamps(serials, is_1904=self._context.is_1904))
         if kind == Kind.BOOLEAN:
-            return texts.is_in(["1", "true"])
+            made = texts.is_in(TRUE)
+            return made if (known := made | texts.is_in(FALSE)).all() else made.set(~known, None)
         if kind == Kind.NUMBER and self.dtype.is_numeric():
             return self._numbers(texts)
         if kind == Kind.NUMBER and self.dtype.is_temporal() and self.format is None:
@@ -207,8 +210,13 @@ class SheetColumn:
 
 
 def exact_floats(texts: pl.Series) -> pl.Series:
-    """Numbers as the nearest float64; null where an integer has more digits than that keeps, or nothing is a number."""
+    """Numbers as the nearest float64; null where an integer has more digits than that keeps, or nothing is a number.
+
+    Not a number, and infinite, is no value of a cell.
+    """
     made = texts.cast(pl.Float64, strict=False)
+    if not made.is_finite().all():
+        made = made.set(~made.is_finite(), None)
     top, bottom = made.max(), made.min()
     if top is None or (bottom > -_EXACT_FLOAT and top < _EXACT_FLOAT):  # type: ignore[operator]
         return made

@@ -9,19 +9,22 @@ from base_ops.core.errors import BadInput
 from base_ops.worker.formats.base import ByteSource
 
 OLE = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
-WORKBOOKS = ("Workbook", "Book")
-_ENCRYPTED = ("EncryptedPackage", "EncryptionInfo")
+WORKBOOKS = ("WORKBOOK", "BOOK")
+_ENCRYPTED = ("ENCRYPTEDPACKAGE", "ENCRYPTIONINFO")
 _KINDS = {
-    "WordDocument": "a Word document",
-    "PowerPoint Document": "a presentation",
-    "__properties_version1.0": "a mail",
+    "WORDDOCUMENT": "a Word document",
+    "POWERPOINT DOCUMENT": "a presentation",
+    "__PROPERTIES_VERSION1.0": "a mail",
 }
 _MAX_SECTORS = 1 << 16
 _FREE, _END = 0xFFFFFFFF, 0xFFFFFFFE
 
 
 def ole_names(source: ByteSource) -> set[str]:
-    """Names of the storages and streams in an OLE file (MS-CFB §2.6); as many as a damaged one still tells."""
+    """Names of the storages and streams in an OLE file, in capitals: their case means nothing (MS-CFB §2.6.4).
+
+    As many as a damaged file still tells.
+    """
     with source.open() as file:
         head = file.read(512)
         if len(head) < 512 or not head.startswith(OLE):
@@ -44,7 +47,7 @@ def ole_names(source: ByteSource) -> set[str]:
             for at in range(0, len(data) - 127, 128):
                 length = struct.unpack_from("<H", data, at + 64)[0]
                 if 2 <= length <= 64 and data[at + 66] in (1, 2):
-                    names.add(data[at : at + length - 2].decode("utf-16-le", "replace"))
+                    names.add(data[at : at + length - 2].decode("utf-16-le", "replace").upper())
             where, place = divmod(number, size // 4)
             if where >= len(table):
                 break

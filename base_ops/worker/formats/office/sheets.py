@@ -56,6 +56,12 @@ def sheet_findings(sheet: str, merged: Sequence[str], hidden_rows: int, hidden_c
     return found
 
 
+def maybe_uncalculated(what: str) -> Finding:
+    """Formulas whose stored results may be those of no calculation."""
+    message = f"{what} may have no result but 0 or an empty text: the workbook is to be calculated when it is opened"
+    return Finding(code="not_calculated", message=message)
+
+
 @dataclass
 class _Chosen:
     """A sheet that is read, its table, and which of its columns each output column is."""

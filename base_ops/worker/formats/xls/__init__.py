@@ -1,7 +1,8 @@
 """Excel 97 workbooks and older (XLS, BIFF 2 to 8), by way of xlrd: as XLSX (see there), with the limits of the format.
 
 Limits: 50 MiB, 65,536 rows, 256 columns, 50 sheets. Workbooks before Excel 97 have texts in the code page they name
-(Windows-1252 where they name none; read.encoding says otherwise). Passwords and macros are refused. Also says of XLSX
+(Windows-1252 where they name none; read.encoding says otherwise). A formula that was never calculated is told by its
+empty result in a workbook that no calculation left a trace in. Passwords and macros are refused. Also says of XLSX
 and DOCX files with a password what they are: such a file is an OLE file, too. Options: read.workbook.
 """
 
@@ -17,7 +18,7 @@ _BARE = (b"\x09\x00\x04\x00", b"\x09\x02\x06\x00", b"\x09\x04\x06\x00", b"\x09\x
 
 
 def _wide(name: str) -> bytes:
-    return name.encode("utf-16-le")
+    return name.upper().encode("utf-16-le")
 
 
 class XlsFormat:
@@ -32,6 +33,7 @@ class XlsFormat:
             return 0.9
         if not head.startswith(_OLE):
             return 0.0
+        head = head.upper()
         if _wide("Workbook\0") in head or _wide("Book\0") in head or _wide("EncryptedPackage\0") in head:
             return 1.0
         if _wide("WordDocument\0") in head or _wide("PowerPoint Document\0") in head or _wide("__properties_") in head:

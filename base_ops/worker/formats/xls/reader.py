@@ -17,14 +17,17 @@ from base_ops.worker.formats.base import ByteSource
 from base_ops.worker.formats.office.cells import NUMBERS, SERIALS, Cells, Kind, Strip, column_letters
 from base_ops.worker.formats.office.ole import OLE, WORKBOOKS, ole_names, password_protected, refuse_ole
 from base_ops.worker.formats.office.package import damaged, local_copy
-from base_ops.worker.formats.office.sheets import SheetsReader, sheet_findings
-from base_ops.worker.formats.xlsx.styles import kind_of_code
+from base_ops.worker.formats.office.sheets import SheetsReader, maybe_uncalculated, sheet_findings
+from base_ops.worker.formats.xls.records import holds_macro_sheets, never_calculated
+from base_ops.worker.formats.xlsx.styles import kind_of_format
 
 MAX_BYTES = 50 << 20
 MAX_SHEETS = 50
 _BLOCK_ROWS = 1 << 13
-_MACROS = ("_VBA_PROJECT_CUR", "Macros", "VBA")
+_MACROS = ("_VBA_PROJECT_CUR", "MACROS", "VBA")
 _EXACT_FLOAT = 1 << 53
+_VISIBILITY = 0x03
+"""The other bits beside it mean nothing (MS-XLS §2.4.28)."""
 
 
 def open_workbook(source: ByteSource, spec: ReadSpec) -> SheetsReader:
@@ -33,17 +36,12 @@ def open_workbook(source: ByteSource, spec: ReadSpec) -> SheetsReader:
     local = local_copy(source, options.max_bytes or MAX_BYTES)
     with local.open() as file:
         data = file.read()
-    findings = []
+    has_macros = False
     if data.startswith(OLE):
         names = ole_names(local)
         if names and names.isdisjoint(WORKBOOKS):
             refuse_ole(local)
-        if not names.isdisjoint(_MACROS):
-            what = f"{source.name} holds macros"
-            if not options.allow_macros:
-                todo = "have it sent without them, or set allow_macros: they are then not run"
-                raise BadInput(what, code="macros", where=source.name, todo=todo)
-            findings.append(Finding(code="macros", message=f"{what}; they are not used"))
+        has_macros = not names.isdisjoint(_MACROS)
     book = _guarded(
         source.name,
         lambda: xlrd.open_workbook(
@@ -55,10 +53,20 @@ def open_workbook(source: ByteSource, spec: ReadSpec) -> SheetsReader:
             encoding_override=spec.encoding,
         ),
     )
+    findings = []
+    if has_macros or _guarded(source.name, lambda: holds_macro_sheets(book)):
+        what = f"{source.name} holds macros"
+        if not options.allow_macros:
+            todo = "have it sent without them, or set allow_macros: they are then not run"
+            raise BadInput(what, code="macros", where=source.name, todo=todo)
+        findings.append(Finding(code="macros", message=f"{what}; they are not used"))
     if book.nsheets > MAX_SHEETS:
         what = f"{source.name} has {book.nsheets} sheets"
         raise BadInput(what, code="too_many_sheets", where=source.name, expected=f"at most {MAX_SHEETS}")
-    sheets = [XlsSheet(source.name, book, index) for index in range(book.nsheets)]
+    without, uncertain = _guarded(source.name, lambda: never_calculated(book))
+    if uncertain:
+        findings.append(maybe_uncalculated(f"{uncertain} formulas"))
+    sheets = [XlsSheet(source.name, book, index, without.get(index, set())) for index in range(book.nsheets)]
     reader = SheetsReader(source.name, sheets, spec, is_1904=book.datemode == 1)
     reader.findings[:0] = findings
     return reader
@@ -81,10 +89,11 @@ def _guarded(name: str, work: Callable[[], Any]) -> Any:
 class XlsSheet:
     """One worksheet; see office/sheets.py."""
 
-    def __init__(self, name: str, book: Any, index: int) -> None:
+    def __init__(self, name: str, book: Any, index: int, uncalculated: set[tuple[int, int]]) -> None:
         self.name = book.sheet_names()[index]
         self._object, self._book, self._index = name, book, index
-        self.is_hidden = bool(book._sheet_visibility[index])
+        self.is_hidden = bool(book._sheet_visibility[index] & _VISIBILITY)
+        self._uncalculated = uncalculated
         self._kinds: dict[int, Kind] = {}
         self._findings: list[Finding] = []
 
@@ -110,6 +119,8 @@ class XlsSheet:
             is_used = False
             for column, cell in enumerate(sheet.row(index)):
                 found = self._cell(cell)
+                if (index, column) in self._uncalculated:
+                    found = Kind.UNCALCULATED, ""
                 if found is None:
                     continue
                 rows, kinds, texts = columns.setdefault(column, ([], [], []))
@@ -143,7 +154,8 @@ class XlsSheet:
         if style is None:
             return Kind.NUMBER
         if style not in self._kinds:
-            found = self._book.format_map.get(self._book.xf_list[style].format_key)
-            kind = kind_of_code(found.format_str) if found is not None else Kind.NUMBER
+            number = self._book.xf_list[style].format_key
+            found = self._book.format_map.get(number)
+            kind = kind_of_format(number, found.format_str if found is not None else None)
             self._kinds[style] = kind if kind in (*NUMBERS, *SERIALS) else Kind.NUMBER
         return self._kinds[style]

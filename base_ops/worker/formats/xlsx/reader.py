@@ -2,31 +2,21 @@
 
 from __future__ import annotations
 
-from functools import cache, lru_cache
-from typing import Any
+from functools import cache, partial
 
 import polars as pl
 
 from base_ops.core.errors import BadInput
 from base_ops.data_ingestion.options.reading import ReadSpec
 from base_ops.worker.formats.base import ByteSource
-from base_ops.worker.formats.office.cells import Kind
+from base_ops.worker.formats.office.cells import TRUE
 from base_ops.worker.formats.office.package import Package, damaged, local_name
 from base_ops.worker.formats.office.sheets import SheetsReader
-from base_ops.worker.formats.xlsx.scan import KindOf
 from base_ops.worker.formats.xlsx.stream import XlsxSheet, shared_texts
-from base_ops.worker.formats.xlsx.styles import kind_of_format
+from base_ops.worker.formats.xlsx.styles import Styles
 
 MAX_BYTES = 100 << 20
 MAX_SHEETS = 50
-_TYPES = {
-    "s": Kind.SHARED,
-    "str": Kind.TEXT,
-    "inlineStr": Kind.TEXT,
-    "b": Kind.BOOLEAN,
-    "e": Kind.ERROR,
-    "d": Kind.ISO,
-}
 
 
 def open_workbook(source: ByteSource, spec: ReadSpec) -> SheetsReader:
@@ -41,8 +31,10 @@ def open_workbook(source: ByteSource, spec: ReadSpec) -> SheetsReader:
     )
     main = _main_part(package)
     workbook, relations = package.xml(main), package.relations(main)
+    if local_name(workbook) != "workbook":
+        raise BadInput(f"{package.name} is no workbook", code="not_this_format", where=package.name, found=main)
     parts = {r.type: r.target for r in relations.values() if not r.is_external and r.target in package}
-    kind_of = _kinds(package.xml(parts["styles"]) if "styles" in parts else [])
+    styles = Styles(package.xml(parts["styles"]) if "styles" in parts else [])
 
     @cache
     def texts() -> pl.Series:
@@ -52,18 +44,23 @@ def open_workbook(source: ByteSource, spec: ReadSpec) -> SheetsReader:
     texts()
     sheets = []
     is_1904 = False
+    is_to_calculate = any(e.get("fullCalcOnLoad") in TRUE for e in workbook if local_name(e) == "calcPr")
     for element in workbook.iter():
         if local_name(element) == "workbookPr":
-            is_1904 = element.get("date1904") in ("1", "true")
+            is_1904 = element.get("date1904") in TRUE
         if local_name(element) != "sheet":
             continue
         title = element.get("name", "")
-        relation = relations.get(next((v for k, v in element.attrib.items() if k.endswith("}id")), ""))
+        id = next((v for k, v in element.attrib.items() if k.endswith("}id")), None)
+        if id == "":  # a module of Visual Basic, since Excel 5
+            continue
+        relation = relations.get(id or "")
         if relation is None or relation.is_external or relation.target not in package:
             damaged(package.name, f"sheet {title!r} is not in the package")
         if relation.type == "worksheet":  # others are charts, dialogs and macro sheets
             is_hidden = element.get("state", "visible") != "visible"
-            sheets.append(XlsxSheet(title, relation.target, package, kind_of, texts, is_hidden=is_hidden))
+            sheet = partial(XlsxSheet, title, relation.target, package, styles, texts)
+            sheets.append(sheet(is_hidden=is_hidden, is_to_calculate=is_to_calculate))
     if len(sheets) > MAX_SHEETS:
         raise BadInput(
             f"{package.name} has {len(sheets)} sheets",
@@ -85,27 +82,4 @@ def _main_part(package: Package) -> str:
             where=package.name,
             todo="have it saved as XLSX",
         )
-    if not main.lower().startswith("xl/"):
-        raise BadInput(f"{package.name} is no workbook", code="not_this_format", where=package.name, found=main)
     return main
-
-
-def _kinds(styles: Any) -> KindOf:
-    """What cells are by their type and style."""
-    codes: dict[str, str] = {}
-    kinds: list[Kind] = []
-    for group in styles:
-        if local_name(group) == "numFmts":
-            codes = {f.get("numFmtId", ""): f.get("formatCode", "") for f in group if local_name(f) == "numFmt"}
-    for group in styles:
-        if local_name(group) == "cellXfs":
-            numbers = [f.get("numFmtId", "0") for f in group if local_name(f) == "xf"]
-            kinds = [kind_of_format(int(n) if n.isdigit() else 0, codes.get(n)) for n in numbers]
-
-    @lru_cache(maxsize=1 << 14)
-    def kind_of(type: str, style: int) -> Kind:
-        if type == "n":
-            return kinds[style] if style < len(kinds) else Kind.NUMBER
-        return _TYPES.get(type, Kind.DAMAGED)
-
-    return kind_of

@@ -18,9 +18,10 @@ from base_ops.core.protocol import Finding
 from base_ops.worker.formats.delimited.blocks import read_ahead
 from base_ops.worker.formats.office.cells import Cells, Kind, Strip
 from base_ops.worker.formats.office.package import Package, damaged, local_name, parse_xml, refuse_definition
-from base_ops.worker.formats.office.sheets import sheet_findings
+from base_ops.worker.formats.office.sheets import maybe_uncalculated, sheet_findings
 from base_ops.worker.formats.xlsx import rows
-from base_ops.worker.formats.xlsx.scan import KindOf, between, scan, tags_of
+from base_ops.worker.formats.xlsx.scan import between, scan, tags_of
+from base_ops.worker.formats.xlsx.styles import Styles
 from base_ops.worker.formats.xlsx.texts import NotXml, unescaped, with_escapes
 
 _BLOCK_BYTES = 4 << 20
@@ -38,32 +39,40 @@ _ENCODING = re.compile(rb"""<\?xml[^>]*?encoding\s*=\s*["']([\w.-]+)["']""")
 
 
 class XlsxSheet:
-    """One worksheet; see office/sheets.py."""
+    """One worksheet; see office/sheets.py.
+
+    Args:
+        is_to_calculate: the workbook asks to be calculated when it is opened.
+    """
 
     def __init__(
         self,
         name: str,
         part: str,
         package: Package,
-        kind_of: KindOf,
+        styles: Styles,
         texts: Callable[[], pl.Series],
         *,
         is_hidden: bool,
+        is_to_calculate: bool,
     ) -> None:
         self.name, self.is_hidden = name, is_hidden
-        self._part, self._package, self._kind_of, self._texts = part, package, kind_of, texts
+        self._is_to_calculate = is_to_calculate
+        self._part, self._package, self._styles, self._texts = part, package, styles, texts
         self._merged: list[str] = []
-        self._hidden_rows = self._hidden_columns = 0
+        self._hidden_rows = self._hidden_columns = self._zeros = 0
 
     def blocks(self) -> Generator[Callable[[], Cells]]:
         """Blocks of rows. Raises BadInput where the sheet is damaged."""
-        self._merged, self._hidden_rows, self._hidden_columns = [], 0, 0
+        self._merged, self._hidden_rows, self._hidden_columns, self._zeros = [], 0, 0, 0
         last = 0
         with closing(read_ahead(self._cut())) as parts:
             for block, prefix, namespaces in parts:
                 plain = block.replace(b"<" + prefix, b"<").replace(b"</" + prefix, b"</") if prefix else block
                 if b"h" in plain and b"hidden=" in plain:  # a single byte is sought far faster, and is rare
                     self._hidden_rows += len(_HIDDEN.findall(plain))
+                if self._is_to_calculate:
+                    self._zeros += plain.count(b"</f><v>0</v>")
                 first, end = _row_number(plain, 0), _row_number(plain, plain.rfind(b"<row"))
                 if first is None or end is None:
                     cells = self._parsed(block, namespaces, last)
@@ -77,13 +86,13 @@ class XlsxSheet:
 
     def _cells(self, block: bytes, plain: bytes, namespaces: bytes, after: int) -> Cells:
         try:
-            cells = scan(plain, self._kind_of)
+            cells = scan(plain, self._styles.kind_of)
         except UnicodeDecodeError:
             damaged(self._package.name, f"sheet {self.name!r} is not UTF-8")
         return self._resolved(self._parsed(block, namespaces, after) if cells is None else cells)
 
     def _parsed(self, block: bytes, namespaces: bytes, after: int) -> Cells:
-        return rows.parse(block, namespaces, self._kind_of, name=self._package.name, after=after)
+        return rows.parse(block, namespaces, self._styles.kind_of, name=self._package.name, after=after)
 
     def _resolved(self, cells: Cells) -> Cells:
         """Cells with their shared texts, and with escapes in the others resolved."""
@@ -168,8 +177,13 @@ class XlsxSheet:
         self._merged = [ref.decode() for ref in _MERGED.findall(rest)]
 
     def findings(self) -> list[Finding]:
-        """Merged cells, hidden rows and columns."""
-        return sheet_findings(self.name, self._merged, self._hidden_rows, self._hidden_columns)
+        """Merged cells, hidden rows and columns; formulas maybe not calculated, and numbers that may be dates."""
+        found = [maybe_uncalculated(f"{self.name}: {self._zeros} formulas")] if self._zeros else []
+        if self._styles.unknown:
+            message = f"{self.name}: cells have styles that the workbook does not; dates among them are read as numbers"
+            styles = sorted(self._styles.unknown)[:50]
+            found.append(Finding(code="unknown_styles", message=message, data={"styles": list(styles)}))
+        return found + sheet_findings(self.name, self._merged, self._hidden_rows, self._hidden_columns)
 
 
 def _row_number(block: bytes, start: int) -> int | None:
