@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 
+import polars as pl
 import pyarrow as pa
 import pyarrow.dataset as ds
 import pyarrow.orc as orc
 
 from base_ops.core.errors import BadInput
 from base_ops.data_ingestion.options.reading import ReadSpec
-from base_ops.worker.engine.plan import Reader
+from base_ops.worker.engine.plan import Batch, Reader
 from base_ops.worker.formats.base import ByteSource
 from base_ops.worker.formats.columnar import (
     BATCH_BYTES,
@@ -22,7 +23,9 @@ from base_ops.worker.formats.columnar import (
     local_file,
     refusing,
 )
+from base_ops.worker.formats.declared import BadRow
 from base_ops.worker.formats.orc import MAGIC
+from base_ops.worker.formats.orc.tail import encrypted_names, gregorian, read_tail
 
 _PACKED = 8
 """How far a stripe is taken to unpack."""
@@ -40,7 +43,24 @@ def open_orc(source: ByteSource, spec: ReadSpec) -> Reader:
 
 
 class OrcReader(ArrowReader):
-    """An ArrowReader whose errors say what ORC found."""
+    """An ArrowReader whose errors say what ORC found, and whose dates are of our calendar."""
+
+    def __init__(
+        self,
+        name: str,
+        schema: pa.Schema,
+        open_batches: Callable[[], Iterator[pa.RecordBatch]],
+        spec: ReadSpec,
+        *,
+        is_hybrid: bool,
+    ) -> None:
+        super().__init__(name, schema, open_batches, spec)
+        self._is_hybrid = is_hybrid
+
+    def finish(
+        self, frame: pl.DataFrame, texts: Sequence[str], first: int, broken: dict[int, BadRow] | None = None
+    ) -> Batch:
+        return super().finish(gregorian(frame) if self._is_hybrid else frame, texts, first, broken)
 
     def batches(self):  # type: ignore[no-untyped-def]
         try:
@@ -53,7 +73,10 @@ def _read(file: pa.NativeFile, name: str, spec: ReadSpec) -> ArrowReader:
     opened = orc.ORCFile(file)
     expected = opened.nrows
     fragment = ds.OrcFileFormat().make_fragment(file)
-    wanted = _wanted(opened.schema, spec)
+    wanted, tail = _wanted(opened.schema, spec), read_tail(opened)
+    for column in encrypted_names(opened.schema, tail):
+        if wanted is None or column in wanted:
+            raise _encrypted(name, column)
     rows = int(BATCH_BYTES / (_PACKED * max(1.0, opened.content_length / max(1, expected))))
 
     def batches() -> Iterator[pa.RecordBatch]:
@@ -66,7 +89,7 @@ def _read(file: pa.NativeFile, name: str, spec: ReadSpec) -> ArrowReader:
             corrupt(name, f"{read} rows where the footer promises {expected}")
 
     schema = opened.schema if wanted is None else pa.schema([opened.schema.field(n) for n in wanted])
-    return OrcReader(name, schema, batches, spec)
+    return OrcReader(name, schema, batches, spec, is_hybrid=tail.is_hybrid)
 
 
 def _wanted(schema: pa.Schema, spec: ReadSpec) -> list[str] | None:
@@ -77,6 +100,15 @@ def _wanted(schema: pa.Schema, spec: ReadSpec) -> list[str] | None:
         return None
     asked = {c.source_name or c.name for c in spec.columns}
     return [name for name in schema.names if name in asked] if asked <= set(schema.names) else None
+
+
+def _encrypted(name: str, column: str) -> BadInput:
+    return BadInput(
+        f"The column {column!r} is encrypted: without its key only a mask of its values can be read",
+        code="unsupported_type",
+        where=name,
+        todo="leave the column out (read.columns), or have the source write it in the clear",
+    )
 
 
 def _check_ends(file: pa.NativeFile, name: str) -> None:
