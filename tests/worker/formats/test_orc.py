@@ -140,6 +140,13 @@ def test_old_dates_are_those_of_the_writers_calendar(footer: bytes, hybrid: bool
     assert frame["n"].to_list() == [{"l": [day]} for day in frame["x y"]]
 
 
+@pytest.mark.parametrize(("name", "other"), [("a.b", {"b": 5}), ("a.b.c", {"b": {"c": 5}})])
+def test_a_column_named_like_a_part_of_another_is_refused(name: str, other: dict[str, Any]) -> None:
+    with pytest.raises(BadInput, match="a part of another"):
+        read(packed(pa.table({name: [1], "a": [other]})))
+    assert read(packed(pa.table({name: [1], "c": [other]})))[0][name].to_list() == [1]
+
+
 def test_encrypted_columns_are_refused_by_name() -> None:
     table = pa.table({"m": pa.array([[("k", 1)]], pa.map_(pa.string(), pa.int32())), "s": ["mask"], "n": [1]})
     variant = b"\x08\x04\x10\x00"  # its root is the fourth type: after the map, its keys and its values

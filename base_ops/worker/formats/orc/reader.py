@@ -96,10 +96,24 @@ def _wanted(schema: pa.Schema, spec: ReadSpec) -> list[str] | None:
     """The columns to read; None = all. Names that are not there are the reader's to refuse."""
     if len(set(schema.names)) < len(schema.names):
         raise BadInput("Two columns have one name", code="unsupported_type", todo="have the source write others")
+    if clash := sorted(set(schema.names) & {path for field in schema for path in _paths(field.name, field.type)}):
+        raise BadInput(
+            f"The column {clash[0]!r} and a part of another column have one name",
+            code="unsupported_type",
+            todo="have the source write others",
+        )
     if spec.columns is None:
         return None
     asked = {c.source_name or c.name for c in spec.columns}
     return [name for name in schema.names if name in asked] if asked <= set(schema.names) else None
+
+
+def _paths(path: str, type: pa.DataType) -> Iterator[str]:
+    """The names of what lies in a struct: the ORC library takes `a.b` for b in a and reads nulls for a column of it."""
+    for field in type if pa.types.is_struct(type) else ():
+        inner = f"{path}.{field.name}"
+        yield inner
+        yield from _paths(inner, field.type)
 
 
 def _encrypted(name: str, column: str) -> BadInput:
