@@ -158,6 +158,12 @@ def test_encrypted_columns_are_refused_by_name() -> None:
     assert frame.rows() == [(1, [{"key": "k", "value": 1}], 1)]
 
 
+def test_a_postscript_of_early_writers_has_no_magic() -> None:
+    data = packed(pa.table({"n": [1, 2]}))
+    assert data[-8:-1] == b"\x82\xf4\x03\x03ORC"
+    assert read(data[:-8] + bytes([data[-1] - 7]))[0]["n"].to_list() == [1, 2]
+
+
 @pytest.mark.parametrize(
     ("damage", "code"),
     [
