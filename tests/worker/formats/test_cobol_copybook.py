@@ -97,6 +97,9 @@ SIZES = [
     ("PIC X(3) VALUE 'A. B'", 3),
     ('PIC X(3) VALUE "it\'s".', 3),
     ("PIC X(3) VALUE ALL SPACES JUSTIFIED RIGHT", 3),
+    ("PIC X(3) VALUE IS 'A' & X'00' & 'C' JUST", 3),
+    ("PIC S9(3) VALUE -1.5 COMP-3", 2),
+    ("PIC X(3) VALUE IS ALL '*'", 3),
     ("PIC 9(3) BLANK WHEN ZERO SYNC", 3),
 ]
 
@@ -223,6 +226,10 @@ FAULTS = [
     ("01 R. 05 FILLER PIC X.", "bad_copybook"),
     ("01 R. 05 A PIC QQ.", "bad_copybook"),
     ("01 R. 05 A PIC X WHATEVER.", "bad_copybook"),
+    ("01 R. 05 A PIC X PIC 9(3).", "bad_copybook"),
+    ("01 R. 05 A PIC 9(3) VALUE 0 05 B PIC X(2).", "bad_copybook"),
+    ("01 R. 05 A PIC X VALUE 'A' 05 B PIC X(2).", "bad_copybook"),
+    ("01 R. 05 A OCCURS 3 INDEXED BY I 05 B PIC X.", "bad_copybook"),
     ("01 R. 50 A PIC X.", "bad_copybook"),
     ("01 R. 05 A PIC.", "bad_copybook"),
     ("HELLO THERE.", "bad_copybook"),

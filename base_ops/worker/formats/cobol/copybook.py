@@ -172,9 +172,19 @@ class _Words:
         while self.peek() in noise:
             self._at += 1
 
-    def skip_to_clause(self) -> None:
-        while (word := self.peek()) is not None and word not in _CLAUSES:
+    def skip_names(self) -> None:
+        """Names up to the next clause; a number begins an entry whose predecessor has no period."""
+        while (word := self.peek()) is not None and word not in _CLAUSES and not word.isdigit():
             self._at += 1
+
+    def skip_value(self) -> None:
+        """One value, or several literals; nothing behind them, which is an entry where a period is missing."""
+        self.skip("IS", "ARE", "ALL")
+        self.take("the value")
+        while (word := self.peek()) is not None and (word == "&" or word[0] in "'\""):
+            self._at += 1
+            if word == "&":
+                self.take("the rest of the value")
 
     def integer(self, what: str) -> int:
         word = self.take(what)
@@ -226,6 +236,8 @@ def _clause(words: _Words, item: Item) -> None:
     elif word in ("PIC", "PICTURE"):
         words.skip("IS")
         picture = words.take("the picture")
+        if item.picture is not None:
+            words.fail(f"a second PICTURE, {picture[:40]}")
         try:
             item.picture = parse_picture(picture)
         except BadPicture as error:
@@ -234,8 +246,10 @@ def _clause(words: _Words, item: Item) -> None:
         item.redefines = words.take("the name of what is redefined")
     elif word == "OCCURS":
         _occurs(words, item)
-    elif word in ("VALUE", "VALUES", "INDEXED", "ASCENDING", "DESCENDING"):
-        words.skip_to_clause()
+    elif word in ("VALUE", "VALUES"):
+        words.skip_value()
+    elif word in ("INDEXED", "ASCENDING", "DESCENDING"):
+        words.skip_names()
     elif word == "SIGN":
         words.skip("IS")
     elif word in ("LEADING", "TRAILING"):
