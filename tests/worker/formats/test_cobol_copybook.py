@@ -120,6 +120,8 @@ FIXED = "".join(
         "000500     05  AMOUNT PIC S9(5)V9",
         "000600-                            9 COMP-3.",
         "000700/",
+        "000710D    05  DEBUGGED PIC X(9).",
+        "000720d    05  DEBUGGED PIC X(9).",
         "000800     05  T PIC X(4) VALUE 'AB",
         "000900-    'CD'.",
         "001000     05  FILLER PIC X(2).",

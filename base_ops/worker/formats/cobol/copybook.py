@@ -17,6 +17,8 @@ from base_ops.worker.formats.cobol.picture import BadPicture, Picture, parse_pic
 
 _TOKEN = re.compile(r"'(?:[^']|'')*'|\"(?:[^\"]|\"\")*\"|[^\s'\"]+|['\"]")
 _INCLUDES = ("COPY", "REPLACE", "EXEC", "++INCLUDE", "-INC")
+_NO_CODE = ("*", "/", "$", "D", "d")
+"""In column 7: comments, directives, and lines that only debugging compiles."""
 _USAGES = {
     **dict.fromkeys(("COMP", "COMPUTATIONAL", "COMP-4", "COMPUTATIONAL-4", "BINARY"), "binary"),
     **dict.fromkeys(("COMP-5", "COMPUTATIONAL-5"), "native"),
@@ -120,7 +122,7 @@ def _code(lines: list[str], form: str) -> Iterator[tuple[int, str]]:
     kept: tuple[int, str] | None = None
     for number, line in enumerate(lines, 1):
         mark, code = line[6:7], line[7:72]
-        if not code.strip() or mark in ("*", "/", "$"):
+        if not code.strip() or mark in _NO_CODE:
             continue
         code = code.split("*>")[0]
         if mark == "-" and kept is not None:
