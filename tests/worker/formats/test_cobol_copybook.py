@@ -149,6 +149,11 @@ def test_free_form():
     assert places(copybook) == [("a", 0, 3), ("b", 3, 2)]
 
 
+def test_lines_longer_than_a_card_are_of_free_form():
+    copybook = f"       01 REC.\n           05 A PIC X(3).{' ' * 50}05 B PIC X(2).\n           05 C PIC X.\n"
+    assert places(copybook) == [("a", 0, 3), ("b", 3, 2), ("c", 5, 1)]
+
+
 def test_groups_fillers_and_names():
     copybook = """
     01 REC.

@@ -61,7 +61,7 @@ def parse_copybook(text: str, form: str | None = None) -> list[Item]:
     """The top-level items: records.
 
     Args:
-        form: fixed or free; default: fixed where all lines look like it.
+        form: fixed or free; default: fixed where all lines look like it and none is longer than a card.
 
     Raises:
         ConfigError: copy_not_supported, bad_copybook; with the line.
@@ -85,6 +85,8 @@ def parse_copybook(text: str, form: str | None = None) -> list[Item]:
 
 def _form_of(lines: list[str]) -> str:
     full = [line for line in lines if line.strip()]
+    if any(len(line.rstrip()) > 80 for line in full):  # no card: what stands behind column 72 would be lost
+        return "free"
     is_fixed = all(re.match(r"(\d{6}| {6})([ *\-/Dd$]|$)|[\d ]{0,6}$", line) for line in full)
     return "fixed" if is_fixed and any(re.match(r"(\d{6}| {6}) +\d", line) for line in full) else "free"
 
