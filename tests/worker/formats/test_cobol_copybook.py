@@ -260,6 +260,7 @@ FAULTS = [
     ("01 R. 05 A PIC X(9999999999).", "bad_copybook"),
     ("01 R. 05 A USAGE POINTER.", "bad_copybook"),
     ("01 R. 05 A PIC S9(4) COMP SYNC.", "bad_copybook"),
+    ("01 R SYNC. 05 A PIC X. 05 B PIC S9(4) COMP.", "bad_copybook"),
     ("01 R. 05 A PIC S9(19) COMP.", "bad_copybook"),
     ("01 R. 05 A PIC 9(3)P COMP.", "bad_copybook"),
     ("01 R. 05 A PIC X. 10 B PIC X.", "bad_copybook"),

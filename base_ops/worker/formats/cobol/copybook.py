@@ -306,13 +306,15 @@ def _tree(items: list[Item]) -> list[Item]:
         if any(root.level == 1 for root in roots):
             raise _fault(items[0].line, "items stand before the first level 01")
         roots = [Item(1, None, items[0].line, children=roots)]
-    return [_inherited(root, None, None) for root in roots]
+    return [_inherited(root, root) for root in roots]
 
 
-def _inherited(item: Item, usage: str | None, sign: tuple[Literal["leading", "trailing"], bool] | None) -> Item:
-    """USAGE and SIGN of a group hold for its items. Levels bound the depth."""
-    usage, sign = item.usage or usage, item.sign or sign
+def _inherited(item: Item, group: Item) -> Item:
+    """USAGE, SIGN and SYNCHRONIZED of a group hold for its items. Levels bound the depth."""
+    usage, sign = item.usage or group.usage, item.sign or group.sign
+    synchronized = item.synchronized or group.synchronized
     if item.children and item.picture is not None:
         raise _fault(item.line, "an item with a PICTURE has items below it")
-    children = [_inherited(child, usage, sign) for child in item.children]
-    return replace(item, usage=usage, sign=sign, children=children)
+    item = replace(item, usage=usage, sign=sign, synchronized=synchronized)
+    item.children = [_inherited(child, item) for child in item.children]
+    return item
