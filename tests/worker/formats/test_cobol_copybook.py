@@ -97,6 +97,9 @@ SIZES = [
     ("PIC X(3) VALUE 'A. B'", 3),
     ('PIC X(3) VALUE "it\'s".', 3),
     ("PIC X(3) VALUE ALL SPACES JUSTIFIED RIGHT", 3),
+    ("PIC X(3) VALUE IS 'A' & X'00' & 'C' JUST", 3),
+    ("PIC S9(3) VALUE -1.5 COMP-3", 2),
+    ("PIC X(3) VALUE IS ALL '*'", 3),
     ("PIC 9(3) BLANK WHEN ZERO SYNC", 3),
 ]
 
@@ -117,6 +120,8 @@ FIXED = "".join(
         "000500     05  AMOUNT PIC S9(5)V9",
         "000600-                            9 COMP-3.",
         "000700/",
+        "000710D    05  DEBUGGED PIC X(9).",
+        "000720d    05  DEBUGGED PIC X(9).",
         "000800     05  T PIC X(4) VALUE 'AB",
         "000900-    'CD'.",
         "001000     05  FILLER PIC X(2).",
@@ -142,6 +147,11 @@ def test_free_form():
      COMP-3.
 """
     assert places(copybook) == [("a", 0, 3), ("b", 3, 2)]
+
+
+def test_lines_longer_than_a_card_are_of_free_form():
+    copybook = f"       01 REC.\n           05 A PIC X(3).{' ' * 50}05 B PIC X(2).\n           05 C PIC X.\n"
+    assert places(copybook) == [("a", 0, 3), ("b", 3, 2), ("c", 5, 1)]
 
 
 def test_groups_fillers_and_names():
@@ -223,6 +233,10 @@ FAULTS = [
     ("01 R. 05 FILLER PIC X.", "bad_copybook"),
     ("01 R. 05 A PIC QQ.", "bad_copybook"),
     ("01 R. 05 A PIC X WHATEVER.", "bad_copybook"),
+    ("01 R. 05 A PIC X PIC 9(3).", "bad_copybook"),
+    ("01 R. 05 A PIC 9(3) VALUE 0 05 B PIC X(2).", "bad_copybook"),
+    ("01 R. 05 A PIC X VALUE 'A' 05 B PIC X(2).", "bad_copybook"),
+    ("01 R. 05 A OCCURS 3 INDEXED BY I 05 B PIC X.", "bad_copybook"),
     ("01 R. 50 A PIC X.", "bad_copybook"),
     ("01 R. 05 A PIC.", "bad_copybook"),
     ("HELLO THERE.", "bad_copybook"),
@@ -246,6 +260,7 @@ FAULTS = [
     ("01 R. 05 A PIC X(9999999999).", "bad_copybook"),
     ("01 R. 05 A USAGE POINTER.", "bad_copybook"),
     ("01 R. 05 A PIC S9(4) COMP SYNC.", "bad_copybook"),
+    ("01 R SYNC. 05 A PIC X. 05 B PIC S9(4) COMP.", "bad_copybook"),
     ("01 R. 05 A PIC S9(19) COMP.", "bad_copybook"),
     ("01 R. 05 A PIC 9(3)P COMP.", "bad_copybook"),
     ("01 R. 05 A PIC X. 10 B PIC X.", "bad_copybook"),

@@ -107,6 +107,63 @@ def test_unions_are_refused_by_name() -> None:
     assert raised.value.code == "unsupported_type"
 
 
+def with_footer(table: pa.Table, more: bytes) -> bytes:
+    """A file whose footer says more: protobuf takes the last of a field that is there twice."""
+    data = packed(table, "uncompressed")
+    size = data[-1]
+    postscript, body = data[-1 - size : -1], data[: -1 - size]
+    assert postscript[0] == 0x08  # footerLength, which comes first
+    length, at = 0, 1
+    while True:
+        length |= (postscript[at] & 0x7F) << 7 * (at - 1)
+        at += 1
+        if postscript[at - 1] < 0x80:
+            break
+    length += len(more)
+    postscript = bytes([0x08, 0x80 | length & 0x7F, length >> 7]) + postscript[at:]
+    return body + more + postscript + bytes([len(postscript)])
+
+
+JAVA, HYBRID, PROLEPTIC = b"\x48\x00", b"\x58\x01", b"\x58\x02"
+JULIAN_DAYS = [-718_799, -354_221, -141_428, -141_427, None, 0]
+"""0002-01-01, 1000-02-29, 1582-10-04 by the Julian calendar, 1582-10-15 by ours, 1970-01-01."""
+
+
+@pytest.mark.parametrize(("footer", "hybrid"), [(JAVA, True), (HYBRID, True), (JAVA + PROLEPTIC, False), (b"", False)])
+def test_old_dates_are_those_of_the_writers_calendar(footer: bytes, hybrid: bool) -> None:
+    days = pa.array(JULIAN_DAYS, pa.int32()).cast(pa.date32())
+    nested = pa.array([{"l": [d]} for d in JULIAN_DAYS], pa.struct({"l": pa.list_(pa.int32())}))
+    table = pa.table({"x y": days, "n": nested.cast(pa.struct({"l": pa.list_(pa.date32())}))})
+    meant = [date(2, 1, 1), date(1000, 3, 1), date(1582, 10, 4), date(1582, 10, 15), None, date(1970, 1, 1)]
+    frame, _ = read(with_footer(table, footer))
+    assert frame["x y"].to_list() == (meant if hybrid else days.to_pylist())
+    assert frame["n"].to_list() == [{"l": [day]} for day in frame["x y"]]
+
+
+@pytest.mark.parametrize(("name", "other"), [("a.b", {"b": 5}), ("a.b.c", {"b": {"c": 5}})])
+def test_a_column_named_like_a_part_of_another_is_refused(name: str, other: dict[str, Any]) -> None:
+    with pytest.raises(BadInput, match="a part of another"):
+        read(packed(pa.table({name: [1], "a": [other]})))
+    assert read(packed(pa.table({name: [1], "c": [other]})))[0][name].to_list() == [1]
+
+
+def test_encrypted_columns_are_refused_by_name() -> None:
+    table = pa.table({"m": pa.array([[("k", 1)]], pa.map_(pa.string(), pa.int32())), "s": ["mask"], "n": [1]})
+    variant = b"\x08\x04\x10\x00"  # its root is the fourth type: after the map, its keys and its values
+    data = with_footer(table, b"\x52\x06\x1a\x04" + variant)
+    with pytest.raises(BadInput, match="'s' is encrypted") as raised:
+        read(data)
+    assert raised.value.code == "unsupported_type"
+    frame, _ = read(data, columns=(ColumnSpec(name="n"), ColumnSpec(name="m")))
+    assert frame.rows() == [(1, [{"key": "k", "value": 1}], 1)]
+
+
+def test_a_postscript_of_early_writers_has_no_magic() -> None:
+    data = packed(pa.table({"n": [1, 2]}))
+    assert data[-8:-1] == b"\x82\xf4\x03\x03ORC"
+    assert read(data[:-8] + bytes([data[-1] - 7]))[0]["n"].to_list() == [1, 2]
+
+
 @pytest.mark.parametrize(
     ("damage", "code"),
     [

@@ -17,6 +17,8 @@ from base_ops.worker.formats.cobol.picture import BadPicture, Picture, parse_pic
 
 _TOKEN = re.compile(r"'(?:[^']|'')*'|\"(?:[^\"]|\"\")*\"|[^\s'\"]+|['\"]")
 _INCLUDES = ("COPY", "REPLACE", "EXEC", "++INCLUDE", "-INC")
+_NO_CODE = ("*", "/", "$", "D", "d")
+"""In column 7: comments, directives, and lines that only debugging compiles."""
 _USAGES = {
     **dict.fromkeys(("COMP", "COMPUTATIONAL", "COMP-4", "COMPUTATIONAL-4", "BINARY"), "binary"),
     **dict.fromkeys(("COMP-5", "COMPUTATIONAL-5"), "native"),
@@ -59,7 +61,7 @@ def parse_copybook(text: str, form: str | None = None) -> list[Item]:
     """The top-level items: records.
 
     Args:
-        form: fixed or free; default: fixed where all lines look like it.
+        form: fixed or free; default: fixed where all lines look like it and none is longer than a card.
 
     Raises:
         ConfigError: copy_not_supported, bad_copybook; with the line.
@@ -83,6 +85,8 @@ def parse_copybook(text: str, form: str | None = None) -> list[Item]:
 
 def _form_of(lines: list[str]) -> str:
     full = [line for line in lines if line.strip()]
+    if any(len(line.rstrip()) > 80 for line in full):  # no card: what stands behind column 72 would be lost
+        return "free"
     is_fixed = all(re.match(r"(\d{6}| {6})([ *\-/Dd$]|$)|[\d ]{0,6}$", line) for line in full)
     return "fixed" if is_fixed and any(re.match(r"(\d{6}| {6}) +\d", line) for line in full) else "free"
 
@@ -120,7 +124,7 @@ def _code(lines: list[str], form: str) -> Iterator[tuple[int, str]]:
     kept: tuple[int, str] | None = None
     for number, line in enumerate(lines, 1):
         mark, code = line[6:7], line[7:72]
-        if not code.strip() or mark in ("*", "/", "$"):
+        if not code.strip() or mark in _NO_CODE:
             continue
         code = code.split("*>")[0]
         if mark == "-" and kept is not None:
@@ -172,9 +176,19 @@ class _Words:
         while self.peek() in noise:
             self._at += 1
 
-    def skip_to_clause(self) -> None:
-        while (word := self.peek()) is not None and word not in _CLAUSES:
+    def skip_names(self) -> None:
+        """Names up to the next clause; a number begins an entry whose predecessor has no period."""
+        while (word := self.peek()) is not None and word not in _CLAUSES and not word.isdigit():
             self._at += 1
+
+    def skip_value(self) -> None:
+        """One value, or several literals; nothing behind them, which is an entry where a period is missing."""
+        self.skip("IS", "ARE", "ALL")
+        self.take("the value")
+        while (word := self.peek()) is not None and (word == "&" or word[0] in "'\""):
+            self._at += 1
+            if word == "&":
+                self.take("the rest of the value")
 
     def integer(self, what: str) -> int:
         word = self.take(what)
@@ -226,6 +240,8 @@ def _clause(words: _Words, item: Item) -> None:
     elif word in ("PIC", "PICTURE"):
         words.skip("IS")
         picture = words.take("the picture")
+        if item.picture is not None:
+            words.fail(f"a second PICTURE, {picture[:40]}")
         try:
             item.picture = parse_picture(picture)
         except BadPicture as error:
@@ -234,8 +250,10 @@ def _clause(words: _Words, item: Item) -> None:
         item.redefines = words.take("the name of what is redefined")
     elif word == "OCCURS":
         _occurs(words, item)
-    elif word in ("VALUE", "VALUES", "INDEXED", "ASCENDING", "DESCENDING"):
-        words.skip_to_clause()
+    elif word in ("VALUE", "VALUES"):
+        words.skip_value()
+    elif word in ("INDEXED", "ASCENDING", "DESCENDING"):
+        words.skip_names()
     elif word == "SIGN":
         words.skip("IS")
     elif word in ("LEADING", "TRAILING"):
@@ -288,13 +306,15 @@ def _tree(items: list[Item]) -> list[Item]:
         if any(root.level == 1 for root in roots):
             raise _fault(items[0].line, "items stand before the first level 01")
         roots = [Item(1, None, items[0].line, children=roots)]
-    return [_inherited(root, None, None) for root in roots]
+    return [_inherited(root, root) for root in roots]
 
 
-def _inherited(item: Item, usage: str | None, sign: tuple[Literal["leading", "trailing"], bool] | None) -> Item:
-    """USAGE and SIGN of a group hold for its items. Levels bound the depth."""
-    usage, sign = item.usage or usage, item.sign or sign
+def _inherited(item: Item, group: Item) -> Item:
+    """USAGE, SIGN and SYNCHRONIZED of a group hold for its items. Levels bound the depth."""
+    usage, sign = item.usage or group.usage, item.sign or group.sign
+    synchronized = item.synchronized or group.synchronized
     if item.children and item.picture is not None:
         raise _fault(item.line, "an item with a PICTURE has items below it")
-    children = [_inherited(child, usage, sign) for child in item.children]
-    return replace(item, usage=usage, sign=sign, children=children)
+    item = replace(item, usage=usage, sign=sign, synchronized=synchronized)
+    item.children = [_inherited(child, item) for child in item.children]
+    return item

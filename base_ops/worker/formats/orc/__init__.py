@@ -2,7 +2,8 @@
 
 Timestamps come out as the wall clock that was written, `timestamp with local time zone` as UTC; both have nanoseconds,
 so a file with dates beyond the years 1677 to 2262 in such a column is refused. Unions are refused by name, as are
-encrypted columns and files whose top level is no struct.
+encrypted columns and files whose top level is no struct. Dates before 1582-10-15 keep the year, month and day that a
+writer of the hybrid Julian calendar meant (Hive before 3.1, Spark before 3).
 """
 
 from __future__ import annotations

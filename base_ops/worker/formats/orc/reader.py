@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 
+import polars as pl
 import pyarrow as pa
 import pyarrow.dataset as ds
 import pyarrow.orc as orc
 
 from base_ops.core.errors import BadInput
 from base_ops.data_ingestion.options.reading import ReadSpec
-from base_ops.worker.engine.plan import Reader
+from base_ops.worker.engine.plan import Batch, Reader
 from base_ops.worker.formats.base import ByteSource
 from base_ops.worker.formats.columnar import (
     BATCH_BYTES,
@@ -22,7 +23,9 @@ from base_ops.worker.formats.columnar import (
     local_file,
     refusing,
 )
+from base_ops.worker.formats.declared import BadRow
 from base_ops.worker.formats.orc import MAGIC
+from base_ops.worker.formats.orc.tail import encrypted_names, gregorian, read_tail
 
 _PACKED = 8
 """How far a stripe is taken to unpack."""
@@ -31,16 +34,35 @@ _PACKED = 8
 def open_orc(source: ByteSource, spec: ReadSpec) -> Reader:
     """Raises: BadInput where the object is not ORC, is damaged as a whole, or holds what cannot be kept."""
     file, name = local_file(source), source.name
-    _check_ends(file, name)
+    has_end = _has_end(file, name)
     try:
         with refusing(name):
             return _read(file, name, spec)
     except BadInput as error:
+        if not has_end and error.code == "corrupt":
+            cut_off(name, "the postscript with ORC at the end")
         raise _named(error, name) from None
 
 
 class OrcReader(ArrowReader):
-    """An ArrowReader whose errors say what ORC found."""
+    """An ArrowReader whose errors say what ORC found, and whose dates are of our calendar."""
+
+    def __init__(
+        self,
+        name: str,
+        schema: pa.Schema,
+        open_batches: Callable[[], Iterator[pa.RecordBatch]],
+        spec: ReadSpec,
+        *,
+        is_hybrid: bool,
+    ) -> None:
+        super().__init__(name, schema, open_batches, spec)
+        self._is_hybrid = is_hybrid
+
+    def finish(
+        self, frame: pl.DataFrame, texts: Sequence[str], first: int, broken: dict[int, BadRow] | None = None
+    ) -> Batch:
+        return super().finish(gregorian(frame) if self._is_hybrid else frame, texts, first, broken)
 
     def batches(self):  # type: ignore[no-untyped-def]
         try:
@@ -53,7 +75,10 @@ def _read(file: pa.NativeFile, name: str, spec: ReadSpec) -> ArrowReader:
     opened = orc.ORCFile(file)
     expected = opened.nrows
     fragment = ds.OrcFileFormat().make_fragment(file)
-    wanted = _wanted(opened.schema, spec)
+    wanted, tail = _wanted(opened.schema, spec), read_tail(opened)
+    for column in encrypted_names(opened.schema, tail):
+        if wanted is None or column in wanted:
+            raise _encrypted(name, column)
     rows = int(BATCH_BYTES / (_PACKED * max(1.0, opened.content_length / max(1, expected))))
 
     def batches() -> Iterator[pa.RecordBatch]:
@@ -66,27 +91,50 @@ def _read(file: pa.NativeFile, name: str, spec: ReadSpec) -> ArrowReader:
             corrupt(name, f"{read} rows where the footer promises {expected}")
 
     schema = opened.schema if wanted is None else pa.schema([opened.schema.field(n) for n in wanted])
-    return OrcReader(name, schema, batches, spec)
+    return OrcReader(name, schema, batches, spec, is_hybrid=tail.is_hybrid)
 
 
 def _wanted(schema: pa.Schema, spec: ReadSpec) -> list[str] | None:
     """The columns to read; None = all. Names that are not there are the reader's to refuse."""
     if len(set(schema.names)) < len(schema.names):
         raise BadInput("Two columns have one name", code="unsupported_type", todo="have the source write others")
+    if clash := sorted(set(schema.names) & {path for field in schema for path in _paths(field.name, field.type)}):
+        raise BadInput(
+            f"The column {clash[0]!r} and a part of another column have one name",
+            code="unsupported_type",
+            todo="have the source write others",
+        )
     if spec.columns is None:
         return None
     asked = {c.source_name or c.name for c in spec.columns}
     return [name for name in schema.names if name in asked] if asked <= set(schema.names) else None
 
 
-def _check_ends(file: pa.NativeFile, name: str) -> None:
+def _paths(path: str, type: pa.DataType) -> Iterator[str]:
+    """The names of what lies in a struct: the ORC library takes `a.b` for b in a and reads nulls for a column of it."""
+    for field in type if pa.types.is_struct(type) else ():
+        inner = f"{path}.{field.name}"
+        yield inner
+        yield from _paths(inner, field.type)
+
+
+def _encrypted(name: str, column: str) -> BadInput:
+    return BadInput(
+        f"The column {column!r} is encrypted: without its key only a mask of its values can be read",
+        code="unsupported_type",
+        where=name,
+        todo="leave the column out (read.columns), or have the source write it in the clear",
+    )
+
+
+def _has_end(file: pa.NativeFile, name: str) -> bool:
+    """Whether the postscript has ORC in it, as all but early writers put it there."""
     head, tail, length = ends_of(file, 16)
     if length == 0:
         raise BadInput(f"{name} is empty", code="empty_object", where=name)
-    if MAGIC not in tail and head.startswith(MAGIC):
-        cut_off(name, "the postscript with ORC at the end")
-    if MAGIC not in tail:
+    if MAGIC not in tail and not head.startswith(MAGIC):
         raise BadInput(f"{name} is not ORC", code="not_this_format", where=name, expected="ORC at both ends")
+    return MAGIC in tail
 
 
 def _named(error: BadInput, name: str) -> BadInput:
