@@ -154,6 +154,12 @@ def test_lines_longer_than_a_card_are_of_free_form():
     assert places(copybook) == [("a", 0, 3), ("b", 3, 2), ("c", 5, 1)]
 
 
+@pytest.mark.parametrize("form", ["fixed", "free"])
+def test_statements_for_the_listing_are_passed_over(form):
+    lines = ("TITLE 'BOOK'", "01 REC.", "EJECT", "    05 A PIC X.", "SKIP1", "    05 B PIC X.", "skip3.")
+    assert places("".join(f"       {line}\n" for line in lines), form) == [("a", 0, 1), ("b", 1, 1)]
+
+
 def test_groups_fillers_and_names():
     copybook = """
     01 REC.
