@@ -230,6 +230,17 @@ def test_occurs_depending_on():
     assert found.leaves[-1].place.terms == ((0, 2),)
 
 
+@pytest.mark.parametrize(("of", "counter"), [("OF K", "k.n"), ("IN H OF R", "h.n"), ("OF K OF R", "k.n")])
+def test_what_occurs_depends_on_may_be_qualified(of, counter):
+    copybook = f"""
+    01 R.
+       05 H. 10 N PIC 9.
+       05 K. 10 N PIC 9.
+       05 A PIC X OCCURS 0 TO 3 TIMES DEPENDING ON N {of}.
+    """
+    assert layout_of(copybook).tables[0].counter.name == counter
+
+
 FAULTS = [
     ("", "bad_copybook"),
     ("/path/to/book.cpy", "bad_copybook"),
@@ -257,6 +268,9 @@ FAULTS = [
     ("01 R. 05 A PIC X OCCURS 3 TO 1 DEPENDING ON N.", "bad_copybook"),
     ("01 R. 05 A PIC X OCCURS 1 TO 3 DEPENDING ON N.", "bad_copybook"),
     ("01 R. 05 N PIC X. 05 A PIC X OCCURS 1 TO 3 DEPENDING ON N.", "bad_copybook"),
+    ("01 R. 05 H. 10 N PIC 9. 05 A PIC X OCCURS 1 TO 3 DEPENDING ON N OF K.", "bad_copybook"),
+    ("01 R. 05 H. 10 N PIC 9. 05 A PIC X OCCURS 1 TO 3 DEPENDING ON N OF R OF H.", "bad_copybook"),
+    ("01 R. 05 H. 10 N PIC 9. 05 A PIC X OCCURS 1 TO 3 DEPENDING ON N OF.", "bad_copybook"),
     ("01 R. 05 N PIC 9. 05 G OCCURS 2. 10 A PIC X OCCURS 1 TO 3 DEPENDING ON N.", "bad_copybook"),
     ("01 R. 05 A PIC X OCCURS 1000000000.", "bad_copybook"),
     ("01 R. 05 A PIC X OCCURS 999999999.", "too_many_columns"),

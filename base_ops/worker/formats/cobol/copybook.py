@@ -50,7 +50,8 @@ class Item:
     redefines: str | None = None
     occurs: tuple[int, int] | None = None
     """Least and greatest number of occurrences."""
-    depending: str | None = None
+    depending: tuple[str, ...] | None = None
+    """The item that tells how often, and the groups it is said to be in, the innermost first."""
     sign: tuple[Literal["leading", "trailing"], bool] | None = None
     """Where the sign stands, and whether in a byte of its own."""
     right: bool = False
@@ -284,7 +285,11 @@ def _occurs(words: _Words, item: Item) -> None:
     if words.peek() == "DEPENDING":
         words.skip("DEPENDING")
         words.skip("ON")
-        item.depending = words.take("what OCCURS depends on")
+        names = [words.take("what OCCURS depends on")]
+        while words.peek() in ("OF", "IN"):
+            words.skip("OF", "IN")
+            names.append(words.take("the group of what OCCURS depends on"))
+        item.depending = tuple(names)
         least = 0 if least == greatest else least
     elif least != greatest:
         words.fail("OCCURS … TO … needs DEPENDING ON")
