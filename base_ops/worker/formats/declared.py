@@ -67,6 +67,11 @@ class Columns:
             c.name == c.source and self.schema[c.name] == source[c.source] and not c.required for c in self._columns
         )
 
+    @property
+    def sources(self) -> list[str]:
+        """The columns of the source that are needed."""
+        return list(dict.fromkeys(c.source for c in self._columns))
+
     def apply(self, frame: pl.DataFrame) -> tuple[pl.DataFrame, list[BadRow]]:
         """The declared columns of all good rows, beside the frame's other ones; and the bad rows.
 

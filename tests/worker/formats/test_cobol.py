@@ -401,6 +401,28 @@ def test_declared_columns():
     assert error is not None and error.code == "unknown_column"
 
 
+def test_one_item_makes_several_columns_and_may_take_the_name_of_another():
+    book = "01 R. 05 D PIC 9(8). 05 X PIC X. 05 Y PIC X."
+    columns = [
+        {"name": "day", "source_name": "d", "type": "date", "format": "%Y%m%d"},
+        {"name": "d"},
+        {"name": "text", "source_name": "d", "type": "string"},
+        {"name": "y", "source_name": "x"},
+    ]
+    outcome = read_as("cobol", ebcdic("20240131ab"), columns=columns, cobol={"copybook": book, "recfm": "F"})
+    assert list(outcome.schema) == ["day", "d", "text", "y"]
+    assert outcome.rows == [(date(2024, 1, 31), 20240131, "20240131", "a")]
+
+
+@pytest.mark.parametrize("digits", [18, 19, 38])
+def test_long_numbers_keep_their_zeros_as_texts(digits):
+    book = f"01 R. 05 A PIC 9({digits}). 05 B PIC 9({digits}) COMP-3."
+    data = ebcdic("42".zfill(digits)) + packed("42".zfill(digits), "f")
+    columns = [{"name": name, "type": "string"} for name in ("a", "b")]
+    outcome = read_as("cobol", data, columns=columns, encoding="cp037", cobol={"copybook": book, "recfm": "F"})
+    assert outcome.rows == [("42".zfill(digits),) * 2]
+
+
 def test_without_a_copybook():
     error = refusal("cobol", RECORDS[0])
     assert error is not None and error.code == "layout_required"

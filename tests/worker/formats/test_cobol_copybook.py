@@ -154,6 +154,12 @@ def test_lines_longer_than_a_card_are_of_free_form():
     assert places(copybook) == [("a", 0, 3), ("b", 3, 2), ("c", 5, 1)]
 
 
+@pytest.mark.parametrize("form", ["fixed", "free"])
+def test_statements_for_the_listing_are_passed_over(form):
+    lines = ("TITLE 'BOOK'", "01 REC.", "EJECT", "    05 A PIC X.", "SKIP1", "    05 B PIC X.", "skip3.")
+    assert places("".join(f"       {line}\n" for line in lines), form) == [("a", 0, 1), ("b", 1, 1)]
+
+
 def test_groups_fillers_and_names():
     copybook = """
     01 REC.
@@ -224,6 +230,17 @@ def test_occurs_depending_on():
     assert found.leaves[-1].place.terms == ((0, 2),)
 
 
+@pytest.mark.parametrize(("of", "counter"), [("OF K", "k.n"), ("IN H OF R", "h.n"), ("OF K OF R", "k.n")])
+def test_what_occurs_depends_on_may_be_qualified(of, counter):
+    copybook = f"""
+    01 R.
+       05 H. 10 N PIC 9.
+       05 K. 10 N PIC 9.
+       05 A PIC X OCCURS 0 TO 3 TIMES DEPENDING ON N {of}.
+    """
+    assert layout_of(copybook).tables[0].counter.name == counter
+
+
 FAULTS = [
     ("", "bad_copybook"),
     ("/path/to/book.cpy", "bad_copybook"),
@@ -251,6 +268,9 @@ FAULTS = [
     ("01 R. 05 A PIC X OCCURS 3 TO 1 DEPENDING ON N.", "bad_copybook"),
     ("01 R. 05 A PIC X OCCURS 1 TO 3 DEPENDING ON N.", "bad_copybook"),
     ("01 R. 05 N PIC X. 05 A PIC X OCCURS 1 TO 3 DEPENDING ON N.", "bad_copybook"),
+    ("01 R. 05 H. 10 N PIC 9. 05 A PIC X OCCURS 1 TO 3 DEPENDING ON N OF K.", "bad_copybook"),
+    ("01 R. 05 H. 10 N PIC 9. 05 A PIC X OCCURS 1 TO 3 DEPENDING ON N OF R OF H.", "bad_copybook"),
+    ("01 R. 05 H. 10 N PIC 9. 05 A PIC X OCCURS 1 TO 3 DEPENDING ON N OF.", "bad_copybook"),
     ("01 R. 05 N PIC 9. 05 G OCCURS 2. 10 A PIC X OCCURS 1 TO 3 DEPENDING ON N.", "bad_copybook"),
     ("01 R. 05 A PIC X OCCURS 1000000000.", "bad_copybook"),
     ("01 R. 05 A PIC X OCCURS 999999999.", "too_many_columns"),

@@ -17,6 +17,8 @@ from base_ops.worker.formats.cobol.picture import BadPicture, Picture, parse_pic
 
 _TOKEN = re.compile(r"'(?:[^']|'')*'|\"(?:[^\"]|\"\")*\"|[^\s'\"]+|['\"]")
 _INCLUDES = ("COPY", "REPLACE", "EXEC", "++INCLUDE", "-INC")
+_LISTING = re.compile(r"\s*(EJECT|SKIP[123]|TITLE\s.*)\.?\s*", re.I)
+"""Statements that only lay out a compiler's listing."""
 _NO_CODE = ("*", "/", "$", "D", "d")
 """In column 7: comments, directives, and lines that only debugging compiles."""
 _USAGES = {
@@ -48,7 +50,8 @@ class Item:
     redefines: str | None = None
     occurs: tuple[int, int] | None = None
     """Least and greatest number of occurrences."""
-    depending: str | None = None
+    depending: tuple[str, ...] | None = None
+    """The item that tells how often, and the groups it is said to be in, the innermost first."""
     sign: tuple[Literal["leading", "trailing"], bool] | None = None
     """Where the sign stands, and whether in a byte of its own."""
     right: bool = False
@@ -118,13 +121,13 @@ def _code(lines: list[str], form: str) -> Iterator[tuple[int, str]]:
     if form == "free":
         for number, line in enumerate(lines, 1):
             code = line.split("*>")[0]
-            if code.strip() and not code.lstrip().startswith("*"):
+            if code.strip() and not code.lstrip().startswith("*") and not _LISTING.fullmatch(code):
                 yield number, code
         return
     kept: tuple[int, str] | None = None
     for number, line in enumerate(lines, 1):
         mark, code = line[6:7], line[7:72]
-        if not code.strip() or mark in _NO_CODE:
+        if not code.strip() or mark in _NO_CODE or _LISTING.fullmatch(code):
             continue
         code = code.split("*>")[0]
         if mark == "-" and kept is not None:
@@ -282,7 +285,11 @@ def _occurs(words: _Words, item: Item) -> None:
     if words.peek() == "DEPENDING":
         words.skip("DEPENDING")
         words.skip("ON")
-        item.depending = words.take("what OCCURS depends on")
+        names = [words.take("what OCCURS depends on")]
+        while words.peek() in ("OF", "IN"):
+            words.skip("OF", "IN")
+            names.append(words.take("the group of what OCCURS depends on"))
+        item.depending = tuple(names)
         least = 0 if least == greatest else least
     elif least != greatest:
         words.fail("OCCURS … TO … needs DEPENDING ON")

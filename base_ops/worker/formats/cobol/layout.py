@@ -164,17 +164,18 @@ class _Builder:
     def _table(self, item: Item, subscripts: tuple[int, ...], present: _Pairs, within: _Pairs) -> int:
         if subscripts or present or within:
             raise fault(item, "DEPENDING ON is not supported inside OCCURS or REDEFINES")
+        assert item.depending is not None and item.occurs is not None
+        name = " OF ".join(item.depending)
         found = [
             leaf
             for leaf, (path, at) in zip(self.layout.leaves, self._paths, strict=True)
-            if path[-1] == item.depending and not at and not leaf.alternatives
+            if _is_called(path, item.depending) and not at and not leaf.alternatives
         ]
         if len(found) != 1:
-            raise fault(item, f"what it depends on, {item.depending}, is not one item before it")
+            raise fault(item, f"what it depends on, {name}, is not one item before it")
         counter = found[0].item
         if counter.picture is None or counter.picture.kind != "number" or counter.picture.scale > 0:
-            raise fault(item, f"what it depends on, {item.depending}, is not a whole number")
-        assert item.occurs is not None
+            raise fault(item, f"what it depends on, {name}, is not a whole number")
         self.layout.tables.append(Table(found[0], *item.occurs))
         return len(self.layout.tables) - 1
 
@@ -230,6 +231,12 @@ class _Builder:
         self.layout.leaves = [renamed[id(leaf)] for leaf, _ in leaves]
         self.layout.tables = [Table(renamed[id(t.counter)], t.least, t.greatest) for t in self.layout.tables]
         return self.layout
+
+
+def _is_called(path: _Path, names: tuple[str, ...]) -> bool:
+    """Whether an item has a name that groups qualify, the innermost first; some may be left out."""
+    groups = iter(path[-2::-1])
+    return path[-1] == names[0] and all(name in groups for name in names[1:])
 
 
 def _renamed(leaf: Leaf, name: str) -> Leaf:

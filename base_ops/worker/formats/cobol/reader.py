@@ -17,7 +17,7 @@ from base_ops.worker.formats.cobol import alphanumerics
 from base_ops.worker.formats.cobol.copybook import Item, parse_copybook
 from base_ops.worker.formats.cobol.decode import Decoder
 from base_ops.worker.formats.cobol.framing import cut, find_recfm
-from base_ops.worker.formats.cobol.layout import lay_out
+from base_ops.worker.formats.cobol.layout import Leaf, lay_out
 from base_ops.worker.formats.declared import Column, Columns
 from base_ops.worker.formats.delimited.dialect import codec_name
 from base_ops.worker.formats.fixed_width import codepages  # makes cp1047 known
@@ -65,29 +65,26 @@ class CobolReader:
         }
         return Finding(code="layout", message=f"{self._source.name}: layout", data=dict(data))
 
-    def _declared(self) -> tuple[Columns, dict[str, int]]:
-        """The columns as declared, and the digits of those numbers that are wanted as texts or times."""
+    def _declared(self) -> tuple[Columns, dict[str, Leaf]]:
+        """The columns as declared, and the numbers that are wanted as texts or times, each under a name of its own."""
         schema, leaves = self._decoder.schema, {leaf.name: leaf for leaf in self._layout.leaves}
-        wishes = {wish.source_name or wish.name: wish for wish in self._spec.columns or ()}
-        as_text: dict[str, int] = {}
+        if not self._spec.columns:
+            return Columns(schema, [Column(name, name) for name in schema]), {}
+        as_text: dict[str, Leaf] = {}
         columns = []
-        for name in list(wishes) if wishes else list(schema):
-            if name not in schema:
+        for wish in self._spec.columns:
+            source = wish.source_name or wish.name
+            if source not in schema:
                 raise ConfigError(
-                    f"read.columns names {name!r}, which the copybook does not. {did_you_mean(name, schema)}",
+                    f"read.columns names {source!r}, which the copybook does not. {did_you_mean(source, schema)}",
                     code="unknown_column",
                     where="read.columns",
                 )
-            wish = wishes.get(name)
-            if wish is None:
-                columns.append(Column(name, name))
-                continue
-            if wish.type in _TEMPORAL and schema[name] == pl.Int64:
-                picture = leaves[name].item.picture
-                as_text[name] = picture.length if picture is not None else 0
-            columns.append(Column(wish.name, name, wish.type, wish.format, wish.required))
-        texts = {name: pl.String() for name in as_text}
-        return Columns(pl.Schema({**schema, **texts}), columns), as_text
+            if wish.type in _TEMPORAL and _is_whole(schema[source]):
+                leaf, source = leaves[source], f"{source} as text"
+                as_text[source] = leaf
+            columns.append(Column(wish.name, source, wish.type, wish.format, wish.required))
+        return Columns(pl.Schema({**schema, **dict.fromkeys(as_text, pl.String())}), columns), as_text
 
     # -- records
 
@@ -130,7 +127,7 @@ class CobolReader:
                 reason = f"{lengths[row]} bytes where {sizes[row]} are expected"
                 verdicts.setdefault(row, ("record_length", reason, ""))
         rejected += records.refuse(verdicts, verdicts.__getitem__)
-        frame = self._texts(frame.with_columns(pl.Series(POINTER, records.numbers, pl.Int64)))
+        frame = self._sources(frame).with_columns(pl.Series(POINTER, records.numbers, pl.Int64))
         if verdicts:
             keep = np.ones(len(records), bool)
             keep[list(verdicts)] = False
@@ -154,14 +151,22 @@ class CobolReader:
         )
         return records.pick(~wrong), rejected
 
-    def _texts(self, frame: pl.DataFrame) -> pl.DataFrame:
-        """Numbers that are wanted as texts or times, with all their digits."""
+    def _sources(self, frame: pl.DataFrame) -> pl.DataFrame:
+        """What the declared columns are made of; numbers that are wanted as texts or times with all their digits."""
+        nulls = [token for token in self._spec.null_values if token]
         columns = []
-        for name, digits in self._as_text.items():
-            text = frame[name].cast(pl.String).str.zfill(digits)
-            nulls = [token for token in self._spec.null_values if token]
-            columns.append(text.set(text.is_in(nulls).fill_null(False), None))
-        return frame.with_columns(columns) if columns else frame
+        for source in self._columns.sources:
+            if (leaf := self._as_text.get(source)) is None:
+                columns.append(frame[source])
+                continue
+            digits = leaf.item.picture.length if leaf.item.picture is not None else 0
+            text = frame[leaf.name].cast(pl.String).str.zfill(digits)
+            columns.append(text.set(text.is_in(nulls).fill_null(False), None).alias(source))
+        return pl.DataFrame(columns)
+
+
+def _is_whole(dtype: pl.DataType) -> bool:
+    return dtype == pl.Int64 or (isinstance(dtype, pl.Decimal) and dtype.scale == 0)
 
 
 def _encoding_of(head: bytes) -> str:
