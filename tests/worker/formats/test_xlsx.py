@@ -523,6 +523,13 @@ def test_blocks_give_the_same_rows_as_one(monkeypatch: pytest.MonkeyPatch) -> No
     assert whole.height == 2000
 
 
+def test_rows_that_do_not_say_where_they_are_are_counted_through_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    body = "".join(f"<row><c><v>{n}</v></c></row>" if n % 3 else "<row/>" for n in range(2, 400))
+    monkeypatch.setattr(stream, "_BLOCK_BYTES", 300)
+    frame, _ = read(sheet_of('<row><c t="str"><v>v</v></c></row>' + body))
+    assert frame["v"].to_list() == frame["_line"].to_list() == [n for n in range(2, 400) if n % 3]
+
+
 _cells = st.one_of(
     st.none(), st.integers(-(10**15), 10**15), st.floats(allow_nan=False, allow_infinity=False), st.booleans(),
     st.text(st.characters(codec="utf-8", exclude_categories=("Cc", "Cs"), exclude_characters="\ufffe\uffff"), max_size=9),
@@ -575,7 +582,7 @@ def test_the_fast_way_reads_nothing_else_than_the_exact_one(
 
     fast = scan.scan(changed, kind_of)
     try:
-        exact = rows.parse(changed, b"", kind_of, name="x", after=0)
+        exact, _ = rows.parse(changed, b"", kind_of, name="x", after=0)
     except BadInput:
         return
     assert fast is not None or changed != block

@@ -15,8 +15,10 @@ from base_ops.worker.formats.office.package import damaged, local_name, parse_xm
 _REFERENCE = re.compile(r"([A-Z]{1,3})(\d{1,7})")
 
 
-def parse(block: bytes, namespaces: bytes, kind_of: Callable[[str, int], Kind], *, name: str, after: int) -> Cells:
-    """The cells of a block.
+def parse(
+    block: bytes, namespaces: bytes, kind_of: Callable[[str, int], Kind], *, name: str, after: int
+) -> tuple[Cells, int]:
+    """The cells of a block, and the number of its last row, which may have none.
 
     Args:
         namespaces: declarations of the sheet's root element, which the block's names may use.
@@ -56,7 +58,7 @@ def parse(block: bytes, namespaces: bytes, kind_of: Callable[[str, int], Kind], 
     for column, (rows, kinds, texts) in columns.items():
         series = pl.Series("", texts, pl.String)
         strips[column] = Strip(np.array(rows, np.int64), np.array(kinds, np.uint8), series)
-    return Cells(np.array(numbers, np.int64), strips)
+    return Cells(np.array(numbers, np.int64), strips), after
 
 
 def _integer(text: str | None, default: int, name: str) -> int:
