@@ -507,6 +507,8 @@ ODD_ROWS = [
     '<row r="x"><c r="A1"><v>1</v></c></row>',
     '<row r="1"><c r="1A"><v>1</v></c></row>',
     '<row r="1"><c r="A1"><v>&undefined;</v></c></row>',
+    '<row r="1"><c r="A2"><v>1</v></c></row>',
+    '<row r="1"><c r="A1"><v>1</v></c><c r="B1"/></row><row r="12"><c r="A13"><v>2</v></c></row>',
 ]
 
 

@@ -41,7 +41,7 @@ def parse(
         for cell in row:
             if local_name(cell) != "c":
                 continue
-            last = _column(cell.get("r"), last + 1, name)
+            last = _column(cell.get("r"), last + 1, number, name)
             found = _cell(cell, kind_of)
             if found is None:
                 continue
@@ -69,11 +69,13 @@ def _integer(text: str | None, default: int, name: str) -> int:
     return int(text)
 
 
-def _column(reference: str | None, default: int, name: str) -> int:
+def _column(reference: str | None, default: int, row: int, name: str) -> int:
     if reference is None:
         column = default
     elif (found := _REFERENCE.fullmatch(reference)) is not None:
         column = column_number(found[1])
+        if int(found[2]) != row:
+            damaged(name, f"row {row} holds the cell {reference}")
     else:
         damaged(name, f"{reference[:20]!r} is no cell")
     if column >= MAX_COLUMNS:
