@@ -374,6 +374,8 @@ def test_empty_rows_and_columns_are_no_records() -> None:
     data = book([], ["a", None, "b"], [], [1, None, 2], ["", None, "  "], [None], [3, None, 4])
     frame, rejected = read(data)
     assert (frame.rows(), rejected) == ([(1, 2, 4), (3, 4, 7)], [])
+    frame, rejected = read(book(["a", "b"], ["x", "y"], [" ", None], ["\n", "\u00a0"], ["z", " "]))
+    assert (frame.rows(), rejected) == ([("x", "y", 2), ("z", " ", 5)], [])
 
 
 def test_a_cell_beyond_the_columns_of_the_sample_refuses_its_row() -> None:
