@@ -374,6 +374,8 @@ def test_empty_rows_and_columns_are_no_records() -> None:
     data = book([], ["a", None, "b"], [], [1, None, 2], ["", None, "  "], [None], [3, None, 4])
     frame, rejected = read(data)
     assert (frame.rows(), rejected) == ([(1, 2, 4), (3, 4, 7)], [])
+    frame, rejected = read(book(["a", "b"], ["x", "y"], [" ", None], ["\n", "\u00a0"], ["z", " "]))
+    assert (frame.rows(), rejected) == ([("x", "y", 2), ("z", " ", 5)], [])
 
 
 def test_a_cell_beyond_the_columns_of_the_sample_refuses_its_row() -> None:
@@ -507,6 +509,8 @@ ODD_ROWS = [
     '<row r="x"><c r="A1"><v>1</v></c></row>',
     '<row r="1"><c r="1A"><v>1</v></c></row>',
     '<row r="1"><c r="A1"><v>&undefined;</v></c></row>',
+    '<row r="1"><c r="A2"><v>1</v></c></row>',
+    '<row r="1"><c r="A1"><v>1</v></c><c r="B1"/></row><row r="12"><c r="A13"><v>2</v></c></row>',
 ]
 
 
@@ -521,6 +525,13 @@ def test_blocks_give_the_same_rows_as_one(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setattr(stream, "_BLOCK_BYTES", 3000)
     assert read(data)[0].equals(whole)
     assert whole.height == 2000
+
+
+def test_rows_that_do_not_say_where_they_are_are_counted_through_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    body = "".join(f"<row><c><v>{n}</v></c></row>" if n % 3 else "<row/>" for n in range(2, 400))
+    monkeypatch.setattr(stream, "_BLOCK_BYTES", 300)
+    frame, _ = read(sheet_of('<row><c t="str"><v>v</v></c></row>' + body))
+    assert frame["v"].to_list() == frame["_line"].to_list() == [n for n in range(2, 400) if n % 3]
 
 
 _cells = st.one_of(
@@ -575,7 +586,7 @@ def test_the_fast_way_reads_nothing_else_than_the_exact_one(
 
     fast = scan.scan(changed, kind_of)
     try:
-        exact = rows.parse(changed, b"", kind_of, name="x", after=0)
+        exact, _ = rows.parse(changed, b"", kind_of, name="x", after=0)
     except BadInput:
         return
     assert fast is not None or changed != block

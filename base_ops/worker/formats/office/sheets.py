@@ -286,9 +286,10 @@ def _filled(strip: Strip, context: Context) -> list[int]:
 def _blank_rows(frame: pl.DataFrame, cells: Cells) -> list[int]:
     """Rows whose cells hold nothing but blanks."""
     columns = [column for column in frame.iter_columns() if column.name not in (POINTER, SHEET)]
-    if not columns or not all(column.null_count() for column in columns):
+    if not columns or not all(column.null_count() or column.dtype == pl.String for column in columns):
         return []
-    empty = pl.DataFrame([column.is_null().alias(str(i)) for i, column in enumerate(columns)])
+    blank = (c.is_null() | (c.str.strip_chars() == "") if c.dtype == pl.String else c.is_null() for c in columns)
+    empty = pl.DataFrame([column.alias(str(i)) for i, column in enumerate(blank)])
     rows = empty.select(pl.all_horizontal(pl.all())).to_series().arg_true().to_list()
     return [row for row in rows if all(k == Kind.TEXT and not text.strip() for k, text in cells.row(row).values())]
 

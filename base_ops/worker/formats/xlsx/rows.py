@@ -15,8 +15,10 @@ from base_ops.worker.formats.office.package import damaged, local_name, parse_xm
 _REFERENCE = re.compile(r"([A-Z]{1,3})(\d{1,7})")
 
 
-def parse(block: bytes, namespaces: bytes, kind_of: Callable[[str, int], Kind], *, name: str, after: int) -> Cells:
-    """The cells of a block.
+def parse(
+    block: bytes, namespaces: bytes, kind_of: Callable[[str, int], Kind], *, name: str, after: int
+) -> tuple[Cells, int]:
+    """The cells of a block, and the number of its last row, which may have none.
 
     Args:
         namespaces: declarations of the sheet's root element, which the block's names may use.
@@ -39,7 +41,7 @@ def parse(block: bytes, namespaces: bytes, kind_of: Callable[[str, int], Kind], 
         for cell in row:
             if local_name(cell) != "c":
                 continue
-            last = _column(cell.get("r"), last + 1, name)
+            last = _column(cell.get("r"), last + 1, number, name)
             found = _cell(cell, kind_of)
             if found is None:
                 continue
@@ -56,7 +58,7 @@ def parse(block: bytes, namespaces: bytes, kind_of: Callable[[str, int], Kind], 
     for column, (rows, kinds, texts) in columns.items():
         series = pl.Series("", texts, pl.String)
         strips[column] = Strip(np.array(rows, np.int64), np.array(kinds, np.uint8), series)
-    return Cells(np.array(numbers, np.int64), strips)
+    return Cells(np.array(numbers, np.int64), strips), after
 
 
 def _integer(text: str | None, default: int, name: str) -> int:
@@ -67,11 +69,13 @@ def _integer(text: str | None, default: int, name: str) -> int:
     return int(text)
 
 
-def _column(reference: str | None, default: int, name: str) -> int:
+def _column(reference: str | None, default: int, row: int, name: str) -> int:
     if reference is None:
         column = default
     elif (found := _REFERENCE.fullmatch(reference)) is not None:
         column = column_number(found[1])
+        if int(found[2]) != row:
+            damaged(name, f"row {row} holds the cell {reference}")
     else:
         damaged(name, f"{reference[:20]!r} is no cell")
     if column >= MAX_COLUMNS:

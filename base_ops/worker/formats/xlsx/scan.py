@@ -88,9 +88,10 @@ class _Scan:
     def cells(self) -> Cells:
         rows = np.flatnonzero(self._tags[:-_BEYOND] == _ROW)
         numbers, digits = self._row_numbers(self._opens[rows])
+        named = self._words[self._opens[rows] + 8] & _MASKS[digits + 1]
         if self._are_regular(rows):
-            return self._regular(numbers, digits)
-        return self._irregular(rows, numbers, digits)
+            return self._regular(numbers, digits, named)
+        return self._irregular(rows, numbers, digits, named)
 
     def _are_regular(self, rows: Positions) -> bool:
         """Whether all rows have as many cells, and all cells a value and nothing else."""
@@ -104,9 +105,9 @@ class _Scan:
             return False
         return bool((self._opens.reshape(-1, tags)[:, 3::4] > self._ends.reshape(-1, tags)[:, 2::4] + 1).all())
 
-    def _regular(self, numbers: Positions, digits: Positions) -> Cells:
+    def _regular(self, numbers: Positions, digits: Positions, named: NDArray[np.uint64]) -> Cells:
         opens, ends = self._opens.reshape(len(numbers), -1), self._ends.reshape(len(numbers), -1)
-        columns, quotes = self._columns(opens[:, 1:-1:4], digits[:, None])
+        columns, quotes = self._columns(opens[:, 1:-1:4], digits[:, None], named[:, None])
         first = columns[0]
         _require(bool((columns == first).all() and (np.diff(first) > 0).all()))
         kinds = self._kinds(quotes + 1, ends[:, 1:-1:4])
@@ -116,12 +117,12 @@ class _Scan:
             found.strips[column] = Strip(None, kinds[place], texts)
         return found
 
-    def _irregular(self, rows: Positions, numbers: Positions, digits: Positions) -> Cells:
+    def _irregular(self, rows: Positions, numbers: Positions, digits: Positions, named: NDArray[np.uint64]) -> Cells:
         cells = np.flatnonzero(self._tags == _CELL)
         row_of = np.searchsorted(rows, cells) - 1
         _require(not len(cells) or row_of[0] >= 0)
         values, has_formula = self._values(rows, cells)
-        columns, quotes = self._columns(self._opens[cells], digits[row_of])
+        columns, quotes = self._columns(self._opens[cells], digits[row_of], named[row_of])
         attributes = self._ends[cells] - self._closed(cells)
         starts = np.where(values >= 0, self._ends[values] + 1, 0)
         ends = np.where(values >= 0, self._opens[np.minimum(values + 1, len(self._opens) - 1)], 0)
@@ -156,8 +157,13 @@ class _Scan:
         _require(not len(number) or (number[0] >= 1 and number[-1] <= MAX_ROWS))
         return number, digits
 
-    def _columns(self, start: Positions, digits: Positions) -> tuple[Positions, Positions]:
-        """Column numbers of the cells whose tags open there, and where the reference's closing quote is."""
+    def _columns(self, start: Positions, digits: Positions, named: NDArray[np.uint64]) -> tuple[Positions, Positions]:
+        """Column numbers of the cells whose tags open there, and where the reference's closing quote is.
+
+        Args:
+            start: where the tags open.
+            digits, named: of the numbers of the cells' rows: how many, and they with the quote behind them.
+        """
         begin = self._words[start]
         _require(bool(((begin & _MASKS[6]) == _CELL_OPENS).all()))
         begin = (begin >> np.uint64(48)).astype(np.int64)
@@ -171,9 +177,9 @@ class _Scan:
             column, letters = np.where(two, wide, first), 1 + two + three
             _require(bool((second < 26).all()) and bool((third[three] < 26).all()))
         _require(bool(((first >= 0) & (first < 26) & (column < MAX_COLUMNS)).all()))
-        quote = start + 6 + letters + digits
-        _require(bool((self._bytes[quote] == _QUOTE).all()))
-        return column, quote
+        row = start + 6 + letters
+        _require(bool(((self._words[row] & _MASKS[digits + 1]) == named).all()))
+        return column, row + digits
 
     def _values(self, rows: Positions, cells: Positions) -> tuple[Positions, NDArray[np.bool_]]:
         """The tag that opens each cell's value (-1: none), and whether it is a formula's.

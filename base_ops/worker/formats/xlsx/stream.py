@@ -75,8 +75,7 @@ class XlsxSheet:
                     self._zeros += plain.count(b"</f><v>0</v>")
                 first, end = _row_number(plain, 0), _row_number(plain, plain.rfind(b"<row"))
                 if first is None or end is None:
-                    cells = self._parsed(block, namespaces, last)
-                    last = int(cells.numbers[-1]) if len(cells.numbers) else last + plain.count(b"<row")
+                    cells, last = self._parsed(block, namespaces, last)
                     yield partial(self._resolved, cells)
                     continue
                 if first <= last:
@@ -89,9 +88,9 @@ class XlsxSheet:
             cells = scan(plain, self._styles.kind_of)
         except UnicodeDecodeError:
             damaged(self._package.name, f"sheet {self.name!r} is not UTF-8")
-        return self._resolved(self._parsed(block, namespaces, after) if cells is None else cells)
+        return self._resolved(self._parsed(block, namespaces, after)[0] if cells is None else cells)
 
-    def _parsed(self, block: bytes, namespaces: bytes, after: int) -> Cells:
+    def _parsed(self, block: bytes, namespaces: bytes, after: int) -> tuple[Cells, int]:
         return rows.parse(block, namespaces, self._styles.kind_of, name=self._package.name, after=after)
 
     def _resolved(self, cells: Cells) -> Cells:
