@@ -518,3 +518,10 @@ def test_an_error_while_reading_reaches_the_caller():
     reader.__dict__.update(good.__dict__, source=ByteSource("x.csv", None, opener))
     with pytest.raises(BadInput, match="too early"):
         list(reader.batches())
+
+
+@pytest.mark.parametrize("end", ["", "\n"])
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16"])
+def test_the_last_record_speaks_for_the_types_whether_or_not_its_line_ends(end, encoding):
+    found = read(f"post,chief\n90115,90334\n90334,xx{end}".encode(encoding))
+    assert (found.rows, found.faults) == ([(90115, "90334"), (90334, "xx")], [])
