@@ -525,3 +525,20 @@ def test_an_error_while_reading_reaches_the_caller():
 def test_the_last_record_speaks_for_the_types_whether_or_not_its_line_ends(end, encoding):
     found = read(f"post,chief\n90115,90334\n90334,xx{end}".encode(encoding))
     assert (found.rows, found.faults) == ([(90115, "90334"), (90334, "xx")], [])
+
+
+def test_codes_among_the_values_of_many_columns_make_text_of_them():
+    lines = [f"t{n},{'<=5' if n % 33 == 0 else n},{'<=5' if n % 33 == 1 else n},{n / 4}" for n in range(100)]
+    found = read(("town,born,died,rate\n" + "\n".join(lines) + "\n").encode())
+    assert (found.schema["born"], found.schema["rate"]) == (pl.String, pl.Float64)
+    assert (found.frame.height, found.faults) == (100, [])
+    assert {f.data["column"] for f in found.findings if f.code == "codes_among_values"} == {"born", "died"}
+
+
+def test_few_codes_and_damage_of_all_kinds_cost_their_records():
+    few = [f"t{n},{'NV' if n % 33 == 0 else n},{n}" for n in range(100)]
+    found = read(("town,born,died\n" + "\n".join(few) + "\n").encode())
+    assert (found.schema["born"], len(found.faults)) == (pl.Int64, 4)
+    damage = [f"t{n},{'x' * n if n % 33 == 1 else n},{'y' * n if n % 33 == 2 else n}" for n in range(100)]
+    found = read(("town,born,died\n" + "\n".join(damage) + "\n").encode())
+    assert (found.schema["born"], len(found.faults)) == (pl.Int64, 6)
