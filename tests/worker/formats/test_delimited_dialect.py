@@ -111,6 +111,15 @@ def test_what_is_declared_is_taken():
         ("ירושלים\nתל אביב\n".encode("cp1255"), "cp1255"),
         ("กรุงเทพมหานคร\nไทย\n".encode("cp874"), "cp874"),
         ("Şişli\nİstanbul\n".encode("cp1254"), "cp1254"),
+        ("Aufträge für Köln\nNestlé\n".encode("cp850"), "cp850"),
+        ("Kateřina Dvořáková\nŽižkov\n".encode("cp852"), "cp852"),
+        ("SEÑORA PEÑA\nseñor\n".encode("mac-roman"), "mac-roman"),
+        ("Supplément de passages\nà partir de\n".encode("mac-roman"), "mac-roman"),
+        ("東京都\nとても良い天気\nﾃｽﾄ\n".encode("cp932"), "cp932"),
+        ("東京都\nとても良い天気\n".encode("euc_jp"), "euc_jp"),
+        ("서울특별시\n안녕하세요\n".encode("cp949"), "cp949"),
+        ("北京市\n上海人民\n".encode("gb18030"), "gb18030"),
+        ("臺北市\n高雄市民\n".encode("big5"), "big5"),
     ],
 )
 def test_encodings(data, encoding):
