@@ -41,7 +41,12 @@ def _is_kana(char: str) -> bool:
 
 def _japanese(char: str) -> bool:
     # the half-width kana of cp932 are single bytes, as which Chinese can be read altogether
-    return _is_kana(char) or "\uff61" <= char <= "\uff9f" or _leads(char, "euc_jp", 0xA1, 0xA3) or _leads(char, "euc_jp", 0xB0, 0xCF)
+    return (
+        _is_kana(char)
+        or "\uff61" <= char <= "\uff9f"
+        or _leads(char, "euc_jp", 0xA1, 0xA3)
+        or _leads(char, "euc_jp", 0xB0, 0xCF)
+    )
 
 
 def _korean(char: str) -> bool:

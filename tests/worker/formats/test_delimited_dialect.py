@@ -37,6 +37,40 @@ def test_columns_of_numbers_between_blanks():
     assert dialect("1 2.5 3\n4 5.5 6\n7 8.5 9\n").delimiter == " "
 
 
+# text, delimiter, quote
+HARD: dict[str, tuple[str, str, str]] = {
+    "a stray quote among tabs": (
+        "file\tlicence\tnotes\n"
+        + "a.jpg\tpublic domain\tthe famous 'lena' image\n" * 5
+        + 'b.jpg\tnone\t"Blood, toil\n',
+        "\t",
+        '"',
+    ),
+    "blanks around the delimiter": (
+        '"/run/1 low/ - NY" ; "/run/1 low/ fit" ; "/run/2 pot/ - NY"\n'
+        + "4,00 ; 2,04 ; 3,43\n3,99 ; 1,73 ; 3,54\n" * 9,
+        ";",
+        '"',
+    ),
+    "a mark that ends each line": ("".join(f"{n}, {name};\n" for n, name in enumerate("ILIVEINSIDE")), ",", '"'),
+    "one column that ends with a mark": ("one;\ntwo;\nthree;\nfour;\n", ";", '"'),
+    "number signs": ("".join(f"Spain#Abla#PLAZA MAYOR{', 1' * (n % 3)}#045{n}#950\n" for n in range(8)), "#", '"'),
+    "number signs of a code": ("code\n#0.0#\n##0\n#,##0\n0#\n", ",", '"'),
+    "one column of prose": (
+        '"a comma (,) here"\nall is well\na semicolon (;) once\nor a pipe (|) once\nend\n',
+        ",",
+        '"',
+    ),
+    "empty cells of the other quote": ('n\t"a b"\t"c d"\n' + "1\t''\t2.5\n" * 9, "\t", '"'),
+}
+
+
+@pytest.mark.parametrize(("text", "delimiter", "quote"), HARD.values(), ids=HARD)
+def test_hard_dialects(text, delimiter, quote):
+    found = dialect(text)
+    assert (found.delimiter, found.quote) == (delimiter, quote)
+
+
 def test_prose_is_one_column():
     found = dialect("note\nall is well\nnothing: to report\nit is ten past\n")
     assert found.delimiter == ","

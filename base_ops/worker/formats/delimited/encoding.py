@@ -89,7 +89,8 @@ def _is_surely_utf8(head: bytes, *, complete: bool) -> bool:
 
 
 def guess_encoding(head: bytes, *, complete: bool) -> str:
-    """UTF-8 where it holds (or nearly), UTF-16/32 by their NULs, else by its alphabet or its ideographs, else as charset-normalizer finds."""
+    """UTF-8 where it holds (or nearly), UTF-16/32 by their NULs, else by alphabet or ideographs, else as
+    charset-normalizer finds."""
     if wide := encoding_by_nulls(head):
         return wide
     try:
