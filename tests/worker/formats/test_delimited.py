@@ -542,3 +542,24 @@ def test_few_codes_and_damage_of_all_kinds_cost_their_records():
     damage = [f"t{n},{'x' * n if n % 33 == 1 else n},{'y' * n if n % 33 == 2 else n}" for n in range(100)]
     found = read(("town,born,died\n" + "\n".join(damage) + "\n").encode())
     assert (found.schema["born"], len(found.faults)) == (pl.Int64, 6)
+
+
+PADDED = b'id, "full name", note\r\n1, "Abel, C", "x" \r\n2,\t"say ""hi"", d" ,y\r\n3,"e, ""f"", g", z\r\n4, "open, z\r\n5, 6" pipe, "l\r\nm"\r\n'
+
+
+@pytest.mark.parametrize("block_bytes", [7, 16, None])
+def test_blanks_around_quoted_cells(block_bytes):
+    found = read(PADDED, block_bytes=block_bytes)
+    assert found.schema.names() == ["id", "full name", "note"]
+    names = [(1, "Abel, C", "x"), (2, 'say "hi", d', "y"), (3, 'e, "f", g', " z"), (5, ' 6" pipe', "l\r\nm")]
+    assert (found.rows, found.lines, found.faults) == (names, [2, 3, 4, 6], [(5, "malformed_quote")])
+
+
+def test_blanks_around_quoted_cells_with_an_escape():
+    found = read(b'id, name\n1, "a \\"b\\", c"\n2, "d \\"e\\" f"\n3,"g"  \n', escape="\\")
+    assert found.rows == [(1, 'a "b", c'), (2, 'd "e" f'), (3, "g")]
+
+
+def test_blanks_inside_of_quoted_cells_stay():
+    found = read(b'a,b\n" x ","y, ""z"" ,"\n"1, ","2"\n')
+    assert found.rows == [(" x ", 'y, "z" ,'), ("1, ", "2")]

@@ -60,10 +60,11 @@ def detect_dialect(head: bytes, spec: ReadSpec, *, complete: bool) -> Dialect:
         lines.pop()
     skip = spec.skip_lines + _commented(lines[spec.skip_lines :], spec)
     body = "\n".join("" if spec.comment and line.startswith(spec.comment) else line for line in lines[skip:])
-    delimiter, quote, escape, start = _settled(body[:_BODY_CHARS].replace("\0", ""), spec)
+    body = body[:_BODY_CHARS].replace("\0", "")
+    delimiter, quote, escape, start = _settled(body, spec)
     return Dialect(
         encoding, bom_bytes, delimiter, quote, escape, start.header, eol,
-        skip + start.line - 1, spec.comment or "", start.label_rows,
+        skip + start.line - 1, spec.comment or "", start.label_rows, _is_padded(body, delimiter, quote, escape),
     )  # fmt: skip
 
 
@@ -157,13 +158,23 @@ def _quotes(text: str, delimiter: str, spec: ReadSpec) -> list[str]:
     return ['"', "'"] if single > double else ['"']
 
 
-def _quoted_cells(text: str, delimiter: str, quote: str, escape: str = "", *, least: int = 0) -> int:
-    """Cells that are quoted right, and hold `least` characters."""
+def _quoted_cells(text: str, delimiter: str, quote: str, escape: str = "", *, least: int = 0, padding: str = "") -> int:
+    """Cells that are quoted right behind some padding, and hold `least` characters."""
     if quote not in text:
         return 0
     d, q, e = re.escape(delimiter), re.escape(quote), re.escape(escape)
     inside = rf"[^{q}{e}]|{e}[\s\S]|{q}{q}" if escape else rf"[^{q}]|{q}{q}"
-    return len(re.findall(rf"(?:(?<={d})|^){q}(?:{inside}){{{least},}}+{q}(?={d}|$)", text, re.M))
+    cell = rf"{padding}{q}(?:{inside}){{{least},}}+{q}{padding and ' *'}"
+    return len(re.findall(rf"(?:(?<={d})|^){cell}(?={d}|$)", text, re.M))
+
+
+@lru_cache(8)
+def _is_padded(text: str, delimiter: str, quote: str, escape: str) -> bool:
+    """Whether blanks stand between a delimiter and the quote of a cell that holds something: a, "b, c"."""
+    if not quote or delimiter == " ":
+        return False
+    blanks = " +" if delimiter == "\t" else "[ \t]+"
+    return bool(_quoted_cells(text, delimiter, quote, escape, least=1, padding=blanks))
 
 
 def _closed(text: str, delimiter: str, quote: str, escape: str) -> float:
@@ -191,8 +202,9 @@ def _numbered(text: str, delimiter: str, quote: str, escape: str) -> list[Row]:
     """The first records; the last one is left out where the text was cut."""
     options = {"quotechar": quote} if quote else {"quoting": csv.QUOTE_NONE}
     reader = csv.reader(
-        io.StringIO(text, newline=""), delimiter=delimiter, escapechar=escape or None, doublequote=not escape, **options
-    )
+        io.StringIO(text, newline=""), delimiter=delimiter, escapechar=escape or None, doublequote=not escape,
+        skipinitialspace=_is_padded(text, delimiter, quote, escape), **options,
+    )  # fmt: skip
     rows: list[Row] = []
     line = 1
     try:
