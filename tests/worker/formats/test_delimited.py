@@ -563,3 +563,15 @@ def test_blanks_around_quoted_cells_with_an_escape():
 def test_blanks_inside_of_quoted_cells_stay():
     found = read(b'a,b\n" x ","y, ""z"" ,"\n"1, ","2"\n')
     assert found.rows == [(" x ", 'y, "z" ,'), ("1, ", "2")]
+
+
+TORN = b'id,price,name,note\n1,9.99,"Table, round",x\n2,8.5"Chair, tall",y\n3,5,6" pipe,7"\n4,1,a"b"c,2" x 3"\n5,4"Lamp, 6""",z\n6,2,ok,"m\nn"\n'
+
+
+@pytest.mark.parametrize("block_bytes", [7, 16, None])
+@pytest.mark.parametrize("spec", [{}, {"escape": "\\"}])
+def test_a_lost_delimiter_before_a_quote_tears_no_cell(block_bytes, spec):
+    found = read(TORN if not spec else TORN.replace(b'6"""', b'6\\""'), block_bytes=block_bytes, delimiter=",", **spec)
+    assert found.lines == [2, 4, 5, 7]
+    assert found.rows[1:3] == [(3, 5, '6" pipe', '7"'), (4, 1, 'a"b"c', '2" x 3"')]
+    assert found.faults == [(3, "malformed_quote"), (6, "malformed_quote")]

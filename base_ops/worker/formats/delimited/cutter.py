@@ -136,7 +136,7 @@ class Cutter:
             settled, broken = self._rewrite_records(block, found, broken)
         else:
             settled = self._rewrite_cells(block, found)
-        reason = f"a quote {self.dialect.quote} opens a cell and is not closed before the cell ends"
+        reason = f"a quote {self.dialect.quote} opens a cell and is not closed before it ends, or opens within a cell"
         settled.rejected = block.reject(broken, "malformed_quote", reason)
         return settled
 

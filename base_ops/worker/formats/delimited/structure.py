@@ -377,7 +377,40 @@ class _Scanner:
             found.literal = (
                 found.literal[(line < 0) | (lines[line, 1] < found.literal)] if len(lines) else found.literal
             )
+        torn = self._torn(found)
+        if len(torn):
+            record = np.searchsorted(torn[:, 0], found.literal, side="right") - 1
+            found.literal = found.literal[(record < 0) | (torn[record, 1] < found.literal)]
+            found.malformed = np.concatenate([found.malformed, torn])
+            found.malformed = found.malformed[found.malformed[:, 0].argsort()]
         return found
+
+    def _torn(self, found: Scan) -> Positions:
+        """(start, line end) of the records in which a quote opens within one cell and closes at the end of another.
+
+        A delimiter was lost before the quote, and those inside of the quotes would count: 9.99"Table, round",x.
+        """
+        literal, array = found.literal, self.array
+        if len(literal) < 2:
+            return _NO_LINES
+        before, after = array[literal - 1], array[np.minimum(literal + 1, len(array) - 1)]
+        apart = np.isin(np.arange(256), [self.delimiter, self.eol, _CR, ord(" "), ord("\t")])
+        opens = (literal > 0) & ~apart[before] & ~apart[after]
+        closes = (after == self.delimiter) | (after == self.eol) | (after == _CR)
+        if not opens.any() or not closes.any():
+            return _NO_LINES
+        ends = self.lines[: np.searchsorted(self.lines, found.complete)]
+        ends = ends[found.outside(ends)]
+        marks = np.flatnonzero((array[: found.complete] == self.delimiter) | (array[: found.complete] == self.eol))
+        marks = marks[found.outside(marks)]
+        _, first, count = np.unique(np.searchsorted(marks, literal), return_index=True, return_counts=True)
+        last, odd, record = first + count - 1, count % 2 == 1, np.searchsorted(ends, literal[first])
+        opening, closing = np.flatnonzero(odd & opens[first]), np.flatnonzero(odd & closes[last])
+        opened = dict(zip(record[opening[::-1]].tolist(), opening[::-1].tolist(), strict=True))  # the first of each
+        closed = zip(record[closing].tolist(), closing.tolist(), strict=True)
+        rows = sorted({index for index, cell in closed if opened.get(index, cell) < cell})
+        starts = np.concatenate(([0], ends + 1))
+        return np.stack([starts[rows], ends[rows]], axis=1) if rows else _NO_LINES
 
     def _padding(self, found: Scan) -> Positions:
         opened, closed = found.opened[found.opened < found.complete], found.closed[found.closed < found.complete]
