@@ -98,6 +98,7 @@ def test_quotes(text, quote, escape):
         ("1,2\n3,4\n", False),
         ("name,town\nAnna,Rome\nBen,Oslo\n", True),
         ("Anna,Rome\nBen,Oslo\nAnna,Rome\n", False),
+        ("Search,Search\nFind,Suchen\nClose,Ende\n", False),
         ("country,2019,2020\nFR,1.5,2.5\n", True),
         ("2024-01-02,1.5\n2024-01-03,2.5\n", False),
         (",open,close\n0,1.5,2.5\n", True),
@@ -114,6 +115,8 @@ def test_header(text, header):
     [
         ("# by x\n# on y\na,b\n1,2\n", 2),
         ("# by x\n#a,b\n1,2\n", 1),
+        ("# by x\n\n# on y\n#\na,b\n1,2\n", 4),
+        ("# by x\n\na,b\n1,2\n", 1),
         ("#0.0\n1.5\n", 0),
         ("a,b\n# no, data\n", 0),
     ],

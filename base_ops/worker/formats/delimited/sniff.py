@@ -119,10 +119,11 @@ def _no_text(found: str) -> BadInput:
 
 
 def _commented(lines: list[str], spec: ReadSpec) -> int:
-    """Leading lines that begin with '#', but for the last where it names the columns."""
-    count = 0
-    while count < len(lines) and _COMMENT.match(lines[count]) and not spec.comment:
-        count += 1
+    """Leading lines that begin with '#', and blank ones between them, but for the last where it names the columns."""
+    count = at = 0
+    while at < len(lines) and not spec.comment and (_COMMENT.match(lines[at]) or (count and not lines[at].strip())):
+        at += 1
+        count = at if lines[at - 1].strip() else count
     if 0 < count < len(lines):
         for delimiter in [spec.delimiter] if spec.delimiter else [",", ";", "\t", "|"]:
             cells = lines[count].count(delimiter)

@@ -192,6 +192,8 @@ def has_header(rows: list[Row], spec: ReadSpec | None = None) -> bool:
         return False
     if any(is_value(cell) for row in rest for cell in row if cell):
         return True
+    if len(names) > 1 and len(set(names)) == 1:
+        return False  # words and their translation, word by word the same
     below = [{row[i] for row in rest if i < len(row)} for i in range(len(first))]
     return all(_NAMES.match(n) for n in names) and not any(
         c and c in seen for c, seen in zip(first, below, strict=True)
