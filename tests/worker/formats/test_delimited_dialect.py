@@ -61,6 +61,12 @@ HARD: dict[str, tuple[str, str, str]] = {
         ",",
         '"',
     ),
+    "quotes that are characters": (
+        "space\ttitle\n" + "".join(f'{n}\t"{name}"_is_here\n{n}\t"{name}\n' for n, name in enumerate("abcdefgh")),
+        "\t",
+        "",
+    ),
+    "one moment below its name": ("ts\n2020-01-01 01:02:03\n", ",", '"'),
     "empty cells of the other quote": ('n\t"a b"\t"c d"\n' + "1\t''\t2.5\n" * 9, "\t", '"'),
 }
 

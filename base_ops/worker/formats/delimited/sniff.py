@@ -30,6 +30,8 @@ _WEAK = ": #"
 _ONE_COLUMN = 1e-3
 _EMPTY_COLUMN = 0.25
 """What a last column that is empty throughout counts of one: a delimiter that ends each line parts nothing."""
+_FEWEST = 3
+"""More cells must begin with a quote that closes none for it to be a character like any other."""
 _FEW = 0.05
 """Share of lines with a delimiter up to which it is a character of a single column."""
 _ALL_EVEN = 1.3
@@ -156,7 +158,12 @@ def _quotes(text: str, delimiter: str, spec: ReadSpec) -> list[str]:
     if spec.quote is not None:
         return [spec.quote]
     single, double = (_quoted_cells(text, delimiter, quote, least=1) for quote in "'\"")
-    return ['"', "'"] if single > double else ['"']
+    quotes = ['"', "'"] if single > double else ['"']
+    return [*quotes, ""] if max(_FEWEST, 2 * double) < _opened(text, delimiter, '"') else quotes
+
+
+def _opened(text: str, delimiter: str, quote: str) -> int:
+    return len(re.findall(rf"(?:(?<={re.escape(delimiter)})|^){re.escape(quote)}", text, re.M))
 
 
 def _quoted_cells(text: str, delimiter: str, quote: str, escape: str = "", *, least: int = 0, padding: str = "") -> int:
@@ -182,7 +189,7 @@ def _closed(text: str, delimiter: str, quote: str, escape: str) -> float:
     """Share of the quotes that open a cell and are closed at its end; never nothing, and one alone says little."""
     if not quote or quote not in text:
         return 1.0
-    opened = len(re.findall(rf"(?:(?<={re.escape(delimiter)})|^){re.escape(quote)}", text, re.M))
+    opened = _opened(text, delimiter, quote)
     return (1 + 9 * min(1.0, (1 + _quoted_cells(text, delimiter, quote, escape)) / (1 + opened))) / 10
 
 
@@ -241,7 +248,7 @@ def _is_grid(rows: list[list[str]], text: str, delimiter: str, quote: str) -> bo
     Most of them are numbers, or many are quoted, or all rows are equally wide; and the lines are no moments themselves.
     """
     lines = [line for line in text.split("\n", 20)[:20] if line]
-    if sum(map(is_value, lines)) * 2 > len(lines):
+    if sum(map(is_value, lines)) * 2 >= len(lines):
         return False
     widths = Counter(map(len, rows))
     width, often = widths.most_common(1)[0] if widths else (0, 0)
