@@ -1,7 +1,8 @@
 """Which single-byte encoding a text is in, by the alphabets of the languages written in each.
 
 Bytes decode in every such encoding; only in the right one are the letters beyond ASCII those of one language, in their
-place: no capital inside a word, no sign between letters. The share of characters that are right decides.
+place: no capital inside a word, no small letter inside of capitals, no sign between letters. The share of characters
+that are right decides.
 """
 
 from __future__ import annotations
@@ -20,9 +21,10 @@ _HEBREW = "".join(map(chr, range(0x5D0, 0x5EB)))
 _ARABIC = "".join(map(chr, range(0x621, 0x64B))) + "پچژگ"
 _THAI = "".join(map(chr, (*range(0xE01, 0xE3B), *range(0xE3F, 0xE5C))))
 _CENTRAL = ("ąćęłńóśźż", "áčďéěíňóřšťúůýž", "áäčďéíĺľňóôŕšťúýž", "áéíóöőúüű", "čćđšž", "ăâîşţșț", "äöüß")
+_WESTERN = ("äöüßéèàáç", "àâæçéèêëîïôùûüÿœ", "áéíñóúüªº", "àáâãçéêíóôõúüªº", "àèéìíîòóùú", "åäöøæéüà", "áàèéëïíóöü",
+            "àçèéíïòóúü")  # fmt: skip
 _CODECS: tuple[tuple[str, tuple[str, ...], float], ...] = (
-    ("cp1252", ("äöüßéèàáç", "àâæçéèêëîïôùûüÿœ", "áéíñóúüªº", "àáâãçéêíóôõúüªº", "àèéìíîòóùú", "åäöøæéüà", "áàèéëïíóöü",
-                "àçèéíïòóúü"), 1.0),
+    ("cp1252", _WESTERN, 1.0),
     ("iso8859-15", ("äöüßéèàáç", "àâæçéèêëîïôùûüÿœ", "åäöšžõü"), 1.0),
     ("cp1250", _CENTRAL, 1.0),
     ("iso8859-2", _CENTRAL, 1.0),
@@ -39,6 +41,9 @@ _CODECS: tuple[tuple[str, tuple[str, ...], float], ...] = (
     ("iso8859-7", (_GREEK,), 1.0),
     ("cp1256", (_ARABIC,), 1.0),
     ("cp874", (_THAI,), 1.0),
+    ("mac-roman", _WESTERN, _RARER),
+    ("cp850", _WESTERN, _RARER),
+    ("cp852", _CENTRAL, _RARER),
 )  # fmt: skip
 """Encodings in order of preference where they do equally well: in koi8-r, Hebrew is Russian in capitals."""
 _FREQUENT = {
@@ -93,7 +98,8 @@ def _score(text: str, alphabet: str) -> float:
             written += 1
             common += frequent is not None and char.lower() in frequent
             is_mixed = frequent is not None and (_is_ascii_letter(before) or _is_ascii_letter(after))
-            right += not (is_mixed or (char.isupper() and before.islower()))
+            is_odd = before.islower() if char.isupper() else char != "ß" and before.isupper() and after.isupper()
+            right += not (is_mixed or is_odd)
         elif char in _SIGNS:
             beside = before.isalpha() + after.isalpha()
             right += char in _WITHIN or beside < (1 if char in _APART else 2)

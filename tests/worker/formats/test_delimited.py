@@ -518,3 +518,60 @@ def test_an_error_while_reading_reaches_the_caller():
     reader.__dict__.update(good.__dict__, source=ByteSource("x.csv", None, opener))
     with pytest.raises(BadInput, match="too early"):
         list(reader.batches())
+
+
+@pytest.mark.parametrize("end", ["", "\n"])
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16"])
+def test_the_last_record_speaks_for_the_types_whether_or_not_its_line_ends(end, encoding):
+    found = read(f"post,chief\n90115,90334\n90334,xx{end}".encode(encoding))
+    assert (found.rows, found.faults) == ([(90115, "90334"), (90334, "xx")], [])
+
+
+def test_codes_among_the_values_of_many_columns_make_text_of_them():
+    lines = [f"t{n},{'<=5' if n % 33 == 0 else n},{'<=5' if n % 33 == 1 else n},{n / 4}" for n in range(100)]
+    found = read(("town,born,died,rate\n" + "\n".join(lines) + "\n").encode())
+    assert (found.schema["born"], found.schema["rate"]) == (pl.String, pl.Float64)
+    assert (found.frame.height, found.faults) == (100, [])
+    assert {f.data["column"] for f in found.findings if f.code == "codes_among_values"} == {"born", "died"}
+
+
+def test_few_codes_and_damage_of_all_kinds_cost_their_records():
+    few = [f"t{n},{'NV' if n % 33 == 0 else n},{n}" for n in range(100)]
+    found = read(("town,born,died\n" + "\n".join(few) + "\n").encode())
+    assert (found.schema["born"], len(found.faults)) == (pl.Int64, 4)
+    damage = [f"t{n},{'x' * n if n % 33 == 1 else n},{'y' * n if n % 33 == 2 else n}" for n in range(100)]
+    found = read(("town,born,died\n" + "\n".join(damage) + "\n").encode())
+    assert (found.schema["born"], len(found.faults)) == (pl.Int64, 6)
+
+
+PADDED = b'id, "full name", note\r\n1, "Abel, C", "x" \r\n2,\t"say ""hi"", d" ,y\r\n3,"e, ""f"", g", z\r\n4, "open, z\r\n5, 6" pipe, "l\r\nm"\r\n'
+
+
+@pytest.mark.parametrize("block_bytes", [7, 16, None])
+def test_blanks_around_quoted_cells(block_bytes):
+    found = read(PADDED, block_bytes=block_bytes)
+    assert found.schema.names() == ["id", "full name", "note"]
+    names = [(1, "Abel, C", "x"), (2, 'say "hi", d', "y"), (3, 'e, "f", g', " z"), (5, ' 6" pipe', "l\r\nm")]
+    assert (found.rows, found.lines, found.faults) == (names, [2, 3, 4, 6], [(5, "malformed_quote")])
+
+
+def test_blanks_around_quoted_cells_with_an_escape():
+    found = read(b'id, name\n1, "a \\"b\\", c"\n2, "d \\"e\\" f"\n3,"g"  \n', escape="\\")
+    assert found.rows == [(1, 'a "b", c'), (2, 'd "e" f'), (3, "g")]
+
+
+def test_blanks_inside_of_quoted_cells_stay():
+    found = read(b'a,b\n" x ","y, ""z"" ,"\n"1, ","2"\n')
+    assert found.rows == [(" x ", 'y, "z" ,'), ("1, ", "2")]
+
+
+TORN = b'id,price,name,note\n1,9.99,"Table, round",x\n2,8.5"Chair, tall",y\n3,5,6" pipe,7"\n4,1,a"b"c,2" x 3"\n5,4"Lamp, 6""",z\n6,2,ok,"m\nn"\n'
+
+
+@pytest.mark.parametrize("block_bytes", [7, 16, None])
+@pytest.mark.parametrize("spec", [{}, {"escape": "\\"}])
+def test_a_lost_delimiter_before_a_quote_tears_no_cell(block_bytes, spec):
+    found = read(TORN if not spec else TORN.replace(b'6"""', b'6\\""'), block_bytes=block_bytes, delimiter=",", **spec)
+    assert found.lines == [2, 4, 5, 7]
+    assert found.rows[1:3] == [(3, 5, '6" pipe', '7"'), (4, 1, 'a"b"c', '2" x 3"')]
+    assert found.faults == [(3, "malformed_quote"), (6, "malformed_quote")]

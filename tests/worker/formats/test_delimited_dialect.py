@@ -37,6 +37,46 @@ def test_columns_of_numbers_between_blanks():
     assert dialect("1 2.5 3\n4 5.5 6\n7 8.5 9\n").delimiter == " "
 
 
+# text, delimiter, quote
+HARD: dict[str, tuple[str, str, str]] = {
+    "a stray quote among tabs": (
+        "file\tlicence\tnotes\n"
+        + "a.jpg\tpublic domain\tthe famous 'lena' image\n" * 5
+        + 'b.jpg\tnone\t"Blood, toil\n',
+        "\t",
+        '"',
+    ),
+    "blanks around the delimiter": (
+        '"/run/1 low/ - NY" ; "/run/1 low/ fit" ; "/run/2 pot/ - NY"\n'
+        + "4,00 ; 2,04 ; 3,43\n3,99 ; 1,73 ; 3,54\n" * 9,
+        ";",
+        '"',
+    ),
+    "a mark that ends each line": ("".join(f"{n}, {name};\n" for n, name in enumerate("ILIVEINSIDE")), ",", '"'),
+    "one column that ends with a mark": ("one;\ntwo;\nthree;\nfour;\n", ";", '"'),
+    "number signs": ("".join(f"Spain#Abla#PLAZA MAYOR{', 1' * (n % 3)}#045{n}#950\n" for n in range(8)), "#", '"'),
+    "number signs of a code": ("code\n#0.0#\n##0\n#,##0\n0#\n", ",", '"'),
+    "one column of prose": (
+        '"a comma (,) here"\nall is well\na semicolon (;) once\nor a pipe (|) once\nend\n',
+        ",",
+        '"',
+    ),
+    "quotes that are characters": (
+        "space\ttitle\n" + "".join(f'{n}\t"{name}"_is_here\n{n}\t"{name}\n' for n, name in enumerate("abcdefgh")),
+        "\t",
+        "",
+    ),
+    "one moment below its name": ("ts\n2020-01-01 01:02:03\n", ",", '"'),
+    "empty cells of the other quote": ('n\t"a b"\t"c d"\n' + "1\t''\t2.5\n" * 9, "\t", '"'),
+}
+
+
+@pytest.mark.parametrize(("text", "delimiter", "quote"), HARD.values(), ids=HARD)
+def test_hard_dialects(text, delimiter, quote):
+    found = dialect(text)
+    assert (found.delimiter, found.quote) == (delimiter, quote)
+
+
 def test_prose_is_one_column():
     found = dialect("note\nall is well\nnothing: to report\nit is ten past\n")
     assert found.delimiter == ","
@@ -64,6 +104,7 @@ def test_quotes(text, quote, escape):
         ("1,2\n3,4\n", False),
         ("name,town\nAnna,Rome\nBen,Oslo\n", True),
         ("Anna,Rome\nBen,Oslo\nAnna,Rome\n", False),
+        ("Search,Search\nFind,Suchen\nClose,Ende\n", False),
         ("country,2019,2020\nFR,1.5,2.5\n", True),
         ("2024-01-02,1.5\n2024-01-03,2.5\n", False),
         (",open,close\n0,1.5,2.5\n", True),
@@ -80,6 +121,8 @@ def test_header(text, header):
     [
         ("# by x\n# on y\na,b\n1,2\n", 2),
         ("# by x\n#a,b\n1,2\n", 1),
+        ("# by x\n\n# on y\n#\na,b\n1,2\n", 4),
+        ("# by x\n\na,b\n1,2\n", 1),
         ("#0.0\n1.5\n", 0),
         ("a,b\n# no, data\n", 0),
     ],
@@ -111,6 +154,15 @@ def test_what_is_declared_is_taken():
         ("ירושלים\nתל אביב\n".encode("cp1255"), "cp1255"),
         ("กรุงเทพมหานคร\nไทย\n".encode("cp874"), "cp874"),
         ("Şişli\nİstanbul\n".encode("cp1254"), "cp1254"),
+        ("Aufträge für Köln\nNestlé\n".encode("cp850"), "cp850"),
+        ("Kateřina Dvořáková\nŽižkov\n".encode("cp852"), "cp852"),
+        ("SEÑORA PEÑA\nseñor\n".encode("mac-roman"), "mac-roman"),
+        ("Supplément de passages\nà partir de\n".encode("mac-roman"), "mac-roman"),
+        ("東京都\nとても良い天気\nﾃｽﾄ\n".encode("cp932"), "cp932"),
+        ("東京都\nとても良い天気\n".encode("euc_jp"), "euc_jp"),
+        ("서울특별시\n안녕하세요\n".encode("cp949"), "cp949"),
+        ("北京市\n上海人民\n".encode("gb18030"), "gb18030"),
+        ("臺北市\n高雄市民\n".encode("big5"), "big5"),
     ],
 )
 def test_encodings(data, encoding):

@@ -152,7 +152,9 @@ def _naive(text: str, width: int) -> tuple[list[tuple[int, tuple[str | None, ...
         cells, end = found
         raw = text[at:end]
         if raw:
-            if len(cells) == width:
+            if cells is None:
+                bad.append((line, "malformed_quote"))
+            elif len(cells) == width:
                 good.append((line, tuple(cells)))
             else:
                 bad.append((line, "ragged_long" if len(cells) > width else "ragged_short"))
@@ -161,8 +163,17 @@ def _naive(text: str, width: int) -> tuple[list[tuple[int, tuple[str | None, ...
     return good, bad
 
 
-def _naive_record(text: str, at: int) -> tuple[list[str | None], int] | None:
+def _is_torn(bare: list[str]) -> bool:
+    """Whether a quote opens within one bare cell and another closes a later one."""
+    odd = [cell for cell in bare if cell.count('"') % 2]
+    opening = [n for n, cell in enumerate(odd) if 0 < cell.find('"') < len(cell) - 1]
+    return bool(opening) and any(cell.endswith('"') for cell in odd[opening[0] + 1 :])
+
+
+def _naive_record(text: str, at: int) -> tuple[list[str | None] | None, int] | None:
+    """Cells (none where a delimiter was lost) and end of a record; None where a quote does not close."""
     cells: list[str | None] = []
+    bare: list[str] = []
     while True:
         if text[at : at + 1] == '"':
             value, at = "", at + 1
@@ -184,9 +195,10 @@ def _naive_record(text: str, at: int) -> tuple[list[str | None], int] | None:
             while end < len(text) and text[end] not in ",\n":
                 end += 1
             cells.append(text[at:end] or None)
+            bare.append(text[at:end])
             at = end
         if at >= len(text) or text[at] == "\n":
-            return cells, at
+            return (cells, at) if not _is_torn(bare) else (None, at)
         at += 1
 
 

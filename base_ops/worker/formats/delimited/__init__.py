@@ -17,9 +17,11 @@ record by record with its line:
     too many, few cells    `ragged_long`, `ragged_short`; where every record ends with a delimiter, that is no column:
                            finding `trailing_delimiter`; where the header is at odds with all: `header_differs`
     blank lines, comments  passed over; findings `blank_lines`, `comment_lines` count them
-    quotes                 one inside of a bare cell is a character; one that does not close is `malformed_quote`
+    quotes                 one inside of a bare cell is a character; one that does not close, or opens within a cell and
+                           closes another, is `malformed_quote`; blanks around a quoted cell belong to nothing
     bytes                  `encoding`, `nul_byte`; findings `encoding_disagrees`, `encoding_guessed`
-    cells                  `type`, `required`; what is a number, a date or text is settled by a sample (infer, numbers)
+    cells                  `type`, `required`; what is a number, a date or text is settled by a sample (infer, numbers);
+                           finding `codes_among_values` where that would cost too many records (codes)
 
 Limits: max_record_bytes, max_columns, sample_rows; DETAILED refusals of a block and rule are listed one by one.
 """

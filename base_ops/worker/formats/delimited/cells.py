@@ -17,7 +17,7 @@ def split_record(record: bytes, dialect: Dialect) -> list[Cell] | None:
 
     A quote opens only at the start of a cell; elsewhere it is a character like any other.
     """
-    pattern = _cell_pattern(dialect.delimiter, dialect.quote, dialect.escape)
+    pattern = _cell_pattern(dialect.delimiter, dialect.quote, dialect.escape, dialect.padding)
     cells: list[Cell] = []
     position = 0
     while True:
@@ -47,13 +47,14 @@ def join_record(cells: Sequence[Cell], dialect: Dialect) -> bytes:
 
 
 @lru_cache(maxsize=64)
-def _cell_pattern(delimiter: str, quote: str, escape: str) -> re.Pattern[bytes]:
+def _cell_pattern(delimiter: str, quote: str, escape: str, padding: bytes) -> re.Pattern[bytes]:
     d, q, e = (re.escape(mark.encode()) for mark in (delimiter, quote, escape))
     plain = rb"((?:%s[\s\S]|[^%s])*+)(?=%s|\Z)" % (e, d + e, d) if escape else rb"([^%s]*+)" % d
     if not quote:
         return re.compile(rb"(?:(\Zx)|%s)" % plain)
     inside = rb"(?:%s[\s\S]|%s%s|[^%s%s])*+" % (e, q, q, q, e) if escape else rb"(?:[^%s]|%s%s)*+" % (q, q, q)
-    return re.compile(rb"(?:%s(%s)%s(?=%s|\Z)|(?!%s)%s)" % (q, inside, q, d, q, plain))
+    blanks = rb"[%s]*+" % padding if padding else b""
+    return re.compile(rb"(?:%s%s(%s)%s%s(?=%s|\Z)|(?!%s%s)%s)" % (blanks, q, inside, q, blanks, d, blanks, q, plain))
 
 
 def _unquote(value: bytes, dialect: Dialect) -> bytes:

@@ -11,6 +11,7 @@ from base_ops.core.errors import BadInput, ConfigError
 from base_ops.core.protocol import Finding
 from base_ops.data_ingestion.options.reading import ColumnSpec, ReadSpec
 from base_ops.worker.engine.plan import POINTER
+from base_ops.worker.formats.delimited.codes import without_codes
 from base_ops.worker.formats.delimited.infer import Guess, clean, decimal_separator, guess_type, iso_format, traits_of
 from base_ops.worker.formats.delimited.numbers import NumberForm, declared_form
 from base_ops.worker.types import TimeUnit, dtype_of, unit_of
@@ -91,20 +92,27 @@ def plan_columns(
         message = f"{source}: numbers such as 1{decimal}5 are read with {decimal!r} as the decimal separator"
         findings.append(Finding(code="decimal_comma", message=message, data={"todo": "declare read.decimal"}))
     blanks = sample.select(pl.all().str.contains(r"^$| $").any()).row(0) if sample.width else ()
-    traits = traits_of(texts, decimal)
-    for name, cells, found, blank in zip(names, texts.iter_columns(), traits, blanks, strict=True):
+    guesses = _guesses([declared.get(name) or ColumnSpec(name=name) for name in names], texts, decimal)
+    for name, cells, guess, blank in zip(names, texts.iter_columns(), guesses, blanks, strict=True):
         wish = declared.get(name)
-        guess = Guess()
-        if wish is None or wish.type is None:
-            guess = guess_type(wish.name if wish else name, cells, found, decimal)
-            if guess.finding is not None:
-                findings.append(guess.finding)
-            if wish is None and spec.columns is not None:
-                data = {"column": name}
-                findings.append(Finding(code="extra_column", message=f"column {name!r} is not declared", data=data))
+        if guess.finding is not None:
+            findings.append(guess.finding)
+        if wish is None and spec.columns is not None:
+            data = {"column": name}
+            findings.append(Finding(code="extra_column", message=f"column {name!r} is not declared", data=data))
         columns.append(_column(name, wish, guess, cells, decimal, plain=not blank))
     _check_names([c.name for c in columns])
     return columns, findings
+
+
+def _guesses(wishes: list[ColumnSpec], texts: pl.DataFrame, decimal: str) -> list[Guess]:
+    """What each column is by its cells; nothing where its type is declared."""
+    traits = traits_of(texts, decimal)
+    found = [
+        guess_type(wish.name, cells, of_cells, decimal) if wish.type is None else Guess()
+        for wish, cells, of_cells in zip(wishes, texts.iter_columns(), traits, strict=True)
+    ]
+    return without_codes([wish.name for wish in wishes], texts, found, traits, decimal)
 
 
 def _check_names(names: list[str]) -> None:

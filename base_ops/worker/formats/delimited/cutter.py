@@ -121,7 +121,8 @@ class Cutter:
         block = Block(whole, self.dialect, self.line, self.offset, quoted, source_offset=self.source_offset)
         block.newlines = block.glance(self.firsts).newlines
         self._advance(whole, block.newlines)
-        if found and (len(found.malformed) or len(found.comments) or len(found.literal) or escaped):
+        odd = found and (len(found.malformed) or len(found.comments) or len(found.literal) or len(found.padding))
+        if found and (odd or escaped):
             block = self._settle(block, found, escaped=escaped)
         return block, rest
 
@@ -135,7 +136,7 @@ class Cutter:
             settled, broken = self._rewrite_records(block, found, broken)
         else:
             settled = self._rewrite_cells(block, found)
-        reason = f"a quote {self.dialect.quote} opens a cell and is not closed before the cell ends"
+        reason = f"a quote {self.dialect.quote} opens a cell and is not closed before it ends, or opens within a cell"
         settled.rejected = block.reject(broken, "malformed_quote", reason)
         return settled
 
@@ -143,9 +144,9 @@ class Cutter:
         """Put quotes around bare cells that hold a quote; where nothing is quoted, reading without quotes does."""
         array = as_array(block.data)
         edges = np.zeros(len(array) + 1, np.int8)
-        for lines_away in (found.malformed, found.comments):
-            edges[lines_away[:, 0]] += 1
-            edges[lines_away[:, 1]] -= 1
+        for away in (found.malformed, found.comments, found.padding):
+            np.add.at(edges, away[:, 0], 1)
+            np.add.at(edges, away[:, 1], -1)
         keep = np.cumsum(edges[:-1], dtype=np.int8) == 0
         if not (found.opened < found.complete).any():
             return block.rewritten(array[keep].tobytes(), quoted=False)
@@ -166,7 +167,8 @@ class Cutter:
         marks = array == ord(self.escape)
         if not self.quote:  # rewriting puts cells in quotes: none may stand about unquoted
             marks |= array == ord(self.dialect.plain_quote)
-        odd = np.unique(np.searchsorted(ends, np.concatenate([np.flatnonzero(marks), found.literal])))
+        odd = np.concatenate([np.flatnonzero(marks), found.literal, found.padding[:, 0]])
+        odd = np.unique(np.searchsorted(ends, odd))
         records = dict.fromkeys(np.searchsorted(ends, found.comments[:, 1]).tolist() + broken.tolist(), b"")
         more: list[int] = []
         for index in odd.tolist():

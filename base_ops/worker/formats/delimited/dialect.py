@@ -28,6 +28,8 @@ class Dialect:
     comment: str = ""
     label_rows: int = 0
     """Records below the header that are no data."""
+    padded: bool = False
+    """Blanks may stand around a quoted cell, and belong to nothing."""
 
     @property
     def is_utf8(self) -> bool:
@@ -37,6 +39,11 @@ class Dialect:
     def plain_quote(self) -> str:
         """The quote character of rewritten records."""
         return self.quote or '"'
+
+    @property
+    def padding(self) -> bytes:
+        """The blanks that may stand around a quoted cell."""
+        return b" \t".replace(self.delimiter.encode(), b"") if self.padded and self.quote else b""
 
     def describe(self) -> dict[str, str | int | bool]:
         """For a Finding."""

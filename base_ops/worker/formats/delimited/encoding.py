@@ -8,6 +8,7 @@ import re
 from base_ops.core.protocol import Finding
 from base_ops.worker.formats.alphabets import by_alphabet
 from base_ops.worker.formats.delimited.dialect import Dialect
+from base_ops.worker.formats.ideographs import by_characters
 
 _BOMS = (
     (codecs.BOM_UTF32_LE, "utf-32-le"),
@@ -88,7 +89,8 @@ def _is_surely_utf8(head: bytes, *, complete: bool) -> bool:
 
 
 def guess_encoding(head: bytes, *, complete: bool) -> str:
-    """UTF-8 where it holds (or nearly), UTF-16/32 by their NULs, else Western, else as charset-normalizer finds."""
+    """UTF-8 where it holds (or nearly), UTF-16/32 by their NULs, else by alphabet or ideographs, else as
+    charset-normalizer finds."""
     if wide := encoding_by_nulls(head):
         return wide
     try:
@@ -102,7 +104,7 @@ def guess_encoding(head: bytes, *, complete: bool) -> str:
     if valid > 0.5 * high:
         return "utf-8"  # some lines are damaged
     lines = b"\n".join(line for line in head.splitlines() if not line.isascii())[:_PROBE_BYTES]
-    return by_alphabet(lines) or _last_resort(lines)
+    return by_alphabet(lines) or by_characters(lines) or _last_resort(lines)
 
 
 def encoding_by_nulls(head: bytes) -> str | None:

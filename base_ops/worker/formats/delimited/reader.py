@@ -123,7 +123,7 @@ class DelimitedReader:
         header = self._new_header() if self.dialect.header else None
         with self.source.open() as file:
             cutter = Cutter(self.dialect, self.spec.max_record_bytes)
-            for block in cutter.blocks(decoded(file, self.dialect, self.sample_bytes)):
+            for block in cutter.blocks(_ended(decoded(file, self.dialect, self.sample_bytes), self.dialect.eol)):
                 if header is not None and header.wanted:
                     _, block = header.take_from(block)
                 if header is not None and not header.wanted:
@@ -192,6 +192,17 @@ class DelimitedReader:
             )
         columns = [Column(f"column_{i}", "string") for i in range(width)]
         return Parser(columns, self.spec, header).parse(block).frame[:, :width]
+
+
+def _ended(chunks: Iterator[bytes], eol: str) -> Iterator[bytes]:
+    """The chunks; one that is all there is ends with a line end, so that its last record is seen with the others."""
+    first = next(chunks, b"")
+    is_ended = not first or first.endswith(eol.encode())
+    second = b"" if is_ended else next(chunks, b"")
+    yield first if is_ended or second else first + eol.encode()
+    if second:
+        yield second
+    yield from chunks
 
 
 def _is_empty(texts: pl.Series) -> bool:

@@ -25,9 +25,15 @@ _TEXT_CHARS = 1 << 16
 _BODY_CHARS = 60_000
 """Less than what is looked at when the format is chosen, by a last line that is cut."""
 _ROWS = 200
-_DELIMITERS = {",": 1.0, ";": 1.0, "\t": 1.0, "|": 1.0, "^": 0.9, "~": 0.9, ":": 0.6, " ": 0.6}
-_WEAK = ": "
+_DELIMITERS = {",": 1.0, ";": 1.0, "\t": 1.0, "|": 1.0, "^": 0.9, "~": 0.9, ":": 0.6, " ": 0.6, "#": 0.6}
+_WEAK = ": #"
 _ONE_COLUMN = 1e-3
+_EMPTY_COLUMN = 0.25
+"""What a last column that is empty throughout counts of one: a delimiter that ends each line parts nothing."""
+_FEWEST = 3
+"""More cells must begin with a quote that closes none for it to be a character like any other."""
+_FEW = 0.05
+"""Share of lines with a delimiter up to which it is a character of a single column."""
 _ALL_EVEN = 1.3
 _BINARY = (b"PAR1", b"PK\x03\x04", b"\x1f\x8b", b"\x28\xb5\x2f\xfd", b"\xfd7zXZ", b"%PDF-", b"\x89PNG", b"ARROW1",
            b"Obj\x01", b"SQLite format 3", b"\x7fELF", b"\xd0\xcf\x11\xe0")  # fmt: skip
@@ -56,10 +62,11 @@ def detect_dialect(head: bytes, spec: ReadSpec, *, complete: bool) -> Dialect:
         lines.pop()
     skip = spec.skip_lines + _commented(lines[spec.skip_lines :], spec)
     body = "\n".join("" if spec.comment and line.startswith(spec.comment) else line for line in lines[skip:])
-    delimiter, quote, escape, start = _settled(body[:_BODY_CHARS].replace("\0", ""), spec)
+    body = body[:_BODY_CHARS].replace("\0", "")
+    delimiter, quote, escape, start = _settled(body, spec)
     return Dialect(
         encoding, bom_bytes, delimiter, quote, escape, start.header, eol,
-        skip + start.line - 1, spec.comment or "", start.label_rows,
+        skip + start.line - 1, spec.comment or "", start.label_rows, _is_padded(body, delimiter, quote, escape),
     )  # fmt: skip
 
 
@@ -114,10 +121,11 @@ def _no_text(found: str) -> BadInput:
 
 
 def _commented(lines: list[str], spec: ReadSpec) -> int:
-    """Leading lines that begin with '#', but for the last where it names the columns."""
-    count = 0
-    while count < len(lines) and _COMMENT.match(lines[count]) and not spec.comment:
-        count += 1
+    """Leading lines that begin with '#', and blank ones between them, but for the last where it names the columns."""
+    count = at = 0
+    while at < len(lines) and not spec.comment and (_COMMENT.match(lines[at]) or (count and not lines[at].strip())):
+        at += 1
+        count = at if lines[at - 1].strip() else count
     if 0 < count < len(lines):
         for delimiter in [spec.delimiter] if spec.delimiter else [",", ";", "\t", "|"]:
             cells = lines[count].count(delimiter)
@@ -149,23 +157,40 @@ def _best(text: str, spec: ReadSpec) -> tuple[str, str, str]:
 def _quotes(text: str, delimiter: str, spec: ReadSpec) -> list[str]:
     if spec.quote is not None:
         return [spec.quote]
-    return ['"', "'"] if _quoted_cells(text, delimiter, "'") > _quoted_cells(text, delimiter, '"') else ['"']
+    single, double = (_quoted_cells(text, delimiter, quote, least=1) for quote in "'\"")
+    quotes = ['"', "'"] if single > double else ['"']
+    return [*quotes, ""] if max(_FEWEST, 2 * double) < _opened(text, delimiter, '"') else quotes
 
 
-def _quoted_cells(text: str, delimiter: str, quote: str, escape: str = "") -> int:
+def _opened(text: str, delimiter: str, quote: str) -> int:
+    return len(re.findall(rf"(?:(?<={re.escape(delimiter)})|^){re.escape(quote)}", text, re.M))
+
+
+def _quoted_cells(text: str, delimiter: str, quote: str, escape: str = "", *, least: int = 0, padding: str = "") -> int:
+    """Cells that are quoted right behind some padding, and hold `least` characters."""
     if quote not in text:
         return 0
     d, q, e = re.escape(delimiter), re.escape(quote), re.escape(escape)
     inside = rf"[^{q}{e}]|{e}[\s\S]|{q}{q}" if escape else rf"[^{q}]|{q}{q}"
-    return len(re.findall(rf"(?:(?<={d})|^){q}(?:{inside})*+{q}(?={d}|$)", text, re.M))
+    cell = rf"{padding}{q}(?:{inside}){{{least},}}+{q}{padding and ' *'}"
+    return len(re.findall(rf"(?:(?<={d})|^){cell}(?={d}|$)", text, re.M))
+
+
+@lru_cache(8)
+def _is_padded(text: str, delimiter: str, quote: str, escape: str) -> bool:
+    """Whether blanks stand between a delimiter and the quote of a cell that holds something: a, "b, c"."""
+    if not quote or delimiter == " ":
+        return False
+    blanks = " +" if delimiter == "\t" else "[ \t]+"
+    return bool(_quoted_cells(text, delimiter, quote, escape, least=1, padding=blanks))
 
 
 def _closed(text: str, delimiter: str, quote: str, escape: str) -> float:
-    """Share of the quotes that open a cell and are closed at the end of one; never nothing."""
+    """Share of the quotes that open a cell and are closed at its end; never nothing, and one alone says little."""
     if not quote or quote not in text:
         return 1.0
-    opened = len(re.findall(rf"(?:(?<={re.escape(delimiter)})|^){re.escape(quote)}", text, re.M))
-    return (1 + 9 * min(1.0, _quoted_cells(text, delimiter, quote, escape) / opened)) / 10 if opened else 1.0
+    opened = _opened(text, delimiter, quote)
+    return (1 + 9 * min(1.0, (1 + _quoted_cells(text, delimiter, quote, escape)) / (1 + opened))) / 10
 
 
 def _escape(text: str, quote: str, spec: ReadSpec) -> str:
@@ -185,8 +210,9 @@ def _numbered(text: str, delimiter: str, quote: str, escape: str) -> list[Row]:
     """The first records; the last one is left out where the text was cut."""
     options = {"quotechar": quote} if quote else {"quoting": csv.QUOTE_NONE}
     reader = csv.reader(
-        io.StringIO(text, newline=""), delimiter=delimiter, escapechar=escape or None, doublequote=not escape, **options
-    )
+        io.StringIO(text, newline=""), delimiter=delimiter, escapechar=escape or None, doublequote=not escape,
+        skipinitialspace=_is_padded(text, delimiter, quote, escape), **options,
+    )  # fmt: skip
     rows: list[Row] = []
     line = 1
     try:
@@ -204,10 +230,16 @@ def _numbered(text: str, delimiter: str, quote: str, escape: str) -> list[Row]:
 def _evenness(rows: list[list[str]]) -> float:
     """Mean over the widths that occur of (rows of the width) × (width - 1) / width; more where there is one only."""
     widths = Counter(len(row) for row in rows)
-    if not widths:
-        return 0.0
+    wide = len(rows) - widths[1]
+    if wide <= _FEW * len(rows) or wide == 1 < len(rows) - 2:
+        return _ONE_COLUMN * (widths[1] / max(1, len(rows))) ** 4  # the delimiter that cuts fewest
     score = sum(n * max(_ONE_COLUMN, w - 1) / w for w, n in widths.items()) / len(widths) / sum(widths.values())
-    return score * (_ALL_EVEN if len(widths) == 1 and len(rows) > 1 else 1.0)
+    if len(widths) > 1 or len(rows) == 1:
+        return score
+    (width,) = widths
+    if not any(row[-1].strip() for row in rows):
+        score = (width - 2 + _EMPTY_COLUMN) / (width - 1 + _EMPTY_COLUMN)
+    return score * _ALL_EVEN
 
 
 def _is_grid(rows: list[list[str]], text: str, delimiter: str, quote: str) -> bool:
@@ -216,16 +248,19 @@ def _is_grid(rows: list[list[str]], text: str, delimiter: str, quote: str) -> bo
     Most of them are numbers, or many are quoted, or all rows are equally wide; and the lines are no moments themselves.
     """
     lines = [line for line in text.split("\n", 20)[:20] if line]
-    if sum(map(is_value, lines)) * 2 > len(lines):
+    if sum(map(is_value, lines)) * 2 >= len(lines):
         return False
+    widths = Counter(map(len, rows))
+    width, often = widths.most_common(1)[0] if widths else (0, 0)
+    is_even = width > 2 and often > 3 and often >= 0.95 * len(rows)
+    if delimiter == "#":
+        return is_even
     cells = [cell for row in rows for cell in row if cell]
     if len(rows) > 1 and sum(map(is_value, cells)) * 2 > len(cells):
         return True
     if quote and _quoted_cells(text, delimiter, quote) > max(_quoted_cells(text, d, quote) for d in ",;\t|"):
         return True
-    widths = Counter(map(len, rows))
-    width, often = widths.most_common(1)[0] if widths else (0, 0)
-    return delimiter == " " and width > 2 and often > 3 and often >= 0.95 * len(rows)
+    return delimiter == " " and is_even
 
 
 def _meaning(rows: list[list[str]], delimiter: str) -> float:

@@ -1,7 +1,7 @@
 """Where the table starts: what stands above its header, and what stands between the header and the records.
 
-Nothing is passed over that could be a record: a row above the header must be narrower than the table or mostly empty,
-and a row below it must hold words, and no value, where the column holds values. What is passed over is reported.
+Nothing is passed over that could be a record: a row above the header must be of another width or mostly empty, and a
+row below it must hold words, and no value, where the column holds values. What is passed over is reported.
 """
 
 from __future__ import annotations
@@ -109,11 +109,15 @@ def _width(rows: list[Row]) -> int:
 
 def _below_narrow(rows: list[Row], width: int) -> int:
     at = next((i for i, row in enumerate(rows[: _LONGEST + 1]) if len(row.cells) >= width), 0)
+    if len(rows[at].cells) > width:  # a title with commas, where a row below it names the table better
+        at = next((i for i, row in enumerate(rows[: _LONGEST + 1]) if len(row.cells) == width), at)
+        if any(map(_NO_VALUE.fullmatch, rows[at].cells)):
+            return 0
     below = [row for row in rows[at:] if len(row.cells) == width]
     if not at or len(rows[at].cells) != width or len(below) < 2:
         return 0
     last = len(rows[at - 1].cells)
-    if last > 1 and not any(cell for row in below for cell in row.cells[last:]):
+    if 1 < last < width and not any(cell for row in below for cell in row.cells[last:]):
         at -= 1  # a header without the delimiter that ends every record
         below = [rows[at], *below]
     if not at or _has_table(rows[:at]):
@@ -188,6 +192,8 @@ def has_header(rows: list[Row], spec: ReadSpec | None = None) -> bool:
         return False
     if any(is_value(cell) for row in rest for cell in row if cell):
         return True
+    if len(names) > 1 and len(set(names)) == 1:
+        return False  # words and their translation, word by word the same
     below = [{row[i] for row in rest if i < len(row)} for i in range(len(first))]
     return all(_NAMES.match(n) for n in names) and not any(
         c and c in seen for c, seen in zip(first, below, strict=True)

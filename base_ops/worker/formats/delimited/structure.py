@@ -50,6 +50,8 @@ class Scan:
     """Physical lines given up, a row of start and line end for each."""
     comments: Positions
     """Comment lines that hold a quote, which says nothing there; likewise."""
+    padding: Positions
+    """Blanks around quoted cells, a row of start and end for each run."""
 
     def outside(self, positions: Positions) -> NDArray[np.bool_]:
         """Which positions are not inside of quotes."""
@@ -239,7 +241,7 @@ def _well_formed(data: bytes, dialect: Dialect, *, final: bool, limit: int) -> S
         complete = data.rfind(eol, 0, int(openers[region])) + 1
     if open_end is not None and len(data) - complete > limit:
         return None
-    return Scan(complete, openers[: len(closers)], closers, quotes[:0], _NO_LINES, _NO_LINES)
+    return Scan(complete, openers[: len(closers)], closers, quotes[:0], _NO_LINES, _NO_LINES, _NO_LINES)
 
 
 class _Scanner:
@@ -252,7 +254,7 @@ class _Scanner:
     def __init__(self, data: bytes, dialect: Dialect, final: bool, limit: int, comments: Positions) -> None:
         self.array = as_array(data)
         self.final, self.limit = final, limit
-        self.delimiter, self.eol = ord(dialect.delimiter), ord(dialect.eol)
+        self.delimiter, self.eol, self.padding = ord(dialect.delimiter), ord(dialect.eol), dialect.padding
         self.lines = np.flatnonzero(self.array == self.eol)
         self.all = np.flatnonzero(self.array == ord(dialect.quote)) if dialect.quote else self.lines[:0]
         if dialect.escape:
@@ -269,12 +271,13 @@ class _Scanner:
     def _classify(self) -> None:
         array, quotes = self.array, self.all
         self.adjacent = np.diff(quotes, prepend=-2) == 1
-        before = array[np.maximum(quotes - 1, 0)]
-        opens = (before == self.delimiter) | (before == self.eol) | (quotes == 0)
-        last = len(array) - 1
-        after, second = array[np.minimum(quotes + 1, last)], array[np.minimum(quotes + 2, last)]
-        closes = (after == self.delimiter) | (after == self.eol) | (quotes == last)
-        closes |= (after == _CR) & ((second == self.eol) | (quotes + 1 == last))
+        first = _past(array, quotes, self.padding, -1) + 1
+        before = array[np.maximum(first - 1, 0)]
+        opens = (before == self.delimiter) | (before == self.eol) | (first == 0)
+        last, end = len(array) - 1, _past(array, quotes, self.padding, 1) - 1
+        after, second = array[np.minimum(end + 1, last)], array[np.minimum(end + 2, last)]
+        closes = (after == self.delimiter) | (after == self.eol) | (end == last)
+        closes |= (after == _CR) & ((second == self.eol) | (end + 1 == last))
         closes[:-1] |= self.adjacent[1:]
         may_open = opens | self.adjacent
         chosen = np.flatnonzero(may_open | closes)
@@ -360,11 +363,13 @@ class _Scanner:
         closed = np.concatenate([self.index[first + 1 : end : 2] for first, end in self.pairs])
         used = np.zeros(len(self.all), bool)
         used[opened] = used[closed] = True
-        found = Scan(0, self.all[opened], self.all[closed], self.all[~used], _NO_LINES, _NO_LINES)
+        found = Scan(0, self.all[opened], self.all[closed], self.all[~used], _NO_LINES, _NO_LINES, _NO_LINES)
         ends = self.lines if stop is None else self.lines[: np.searchsorted(self.lines, stop)]
         ends = ends[-1:] if not len(ends) or found.outside(ends[-1:]).all() else ends[found.outside(ends)]
         found.complete = int(ends[-1]) + 1 if len(ends) else 0
         found.literal = found.literal[found.literal < found.complete]
+        if self.padding:
+            found.padding = self._padding(found)
         if self.malformed:
             lines = np.array(self.malformed, np.int64).reshape(-1, 2)
             found.malformed = lines = lines[lines[:, 1] < found.complete]
@@ -372,7 +377,62 @@ class _Scanner:
             found.literal = (
                 found.literal[(line < 0) | (lines[line, 1] < found.literal)] if len(lines) else found.literal
             )
+        torn = self._torn(found)
+        if len(torn):
+            record = np.searchsorted(torn[:, 0], found.literal, side="right") - 1
+            found.literal = found.literal[(record < 0) | (torn[record, 1] < found.literal)]
+            found.malformed = np.concatenate([found.malformed, torn])
+            found.malformed = found.malformed[found.malformed[:, 0].argsort()]
         return found
+
+    def _torn(self, found: Scan) -> Positions:
+        """(start, line end) of the records in which a quote opens within one cell and closes at the end of another.
+
+        A delimiter was lost before the quote, and those inside of the quotes would count: 9.99"Table, round",x.
+        """
+        literal, array = found.literal, self.array
+        if len(literal) < 2:
+            return _NO_LINES
+        before, after = array[literal - 1], array[np.minimum(literal + 1, len(array) - 1)]
+        apart = np.isin(np.arange(256), [self.delimiter, self.eol, _CR, ord(" "), ord("\t")])
+        opens = (literal > 0) & ~apart[before] & ~apart[after]
+        closes = (after == self.delimiter) | (after == self.eol) | (after == _CR)
+        if not opens.any() or not closes.any():
+            return _NO_LINES
+        ends = self.lines[: np.searchsorted(self.lines, found.complete)]
+        ends = ends[found.outside(ends)]
+        marks = np.flatnonzero((array[: found.complete] == self.delimiter) | (array[: found.complete] == self.eol))
+        marks = marks[found.outside(marks)]
+        _, first, count = np.unique(np.searchsorted(marks, literal), return_index=True, return_counts=True)
+        last, odd, record = first + count - 1, count % 2 == 1, np.searchsorted(ends, literal[first])
+        opening, closing = np.flatnonzero(odd & opens[first]), np.flatnonzero(odd & closes[last])
+        opened = dict(zip(record[opening[::-1]].tolist(), opening[::-1].tolist(), strict=True))  # the first of each
+        closed = zip(record[closing].tolist(), closing.tolist(), strict=True)
+        rows = sorted({index for index, cell in closed if opened.get(index, cell) < cell})
+        starts = np.concatenate(([0], ends + 1))
+        return np.stack([starts[rows], ends[rows]], axis=1) if rows else _NO_LINES
+
+    def _padding(self, found: Scan) -> Positions:
+        opened, closed = found.opened[found.opened < found.complete], found.closed[found.closed < found.complete]
+        before = np.stack([_past(self.array, opened, self.padding, -1) + 1, opened], axis=1)
+        after = np.stack([closed + 1, _past(self.array, closed, self.padding, 1)], axis=1)
+        runs = np.concatenate([before, after])
+        return runs[runs[:, 0] < runs[:, 1]]
+
+
+def _past(array: NDArray[np.uint8], positions: Positions, blanks: bytes, step: int) -> Positions:
+    """The next positions on one side of each that hold no blank."""
+    beside = positions + step
+    if not blanks:
+        return beside
+    wanted = np.isin(np.arange(256), np.frombuffer(blanks, np.uint8))
+    moving = np.arange(len(beside))
+    while len(moving):
+        at = beside[moving]
+        inside = (at >= 0) & (at < len(array))
+        moving = moving[inside & wanted[array[np.clip(at, 0, len(array) - 1)]]]
+        beside[moving] += step
+    return beside
 
 
 def _escaped(array: NDArray[np.uint8], positions: Positions, escape: int) -> NDArray[np.bool_]:
