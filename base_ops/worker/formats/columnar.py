@@ -33,6 +33,11 @@ _AS_THEY_ARE = (
     *_TEXTS,
     pa.types.is_string_view,
     pa.types.is_null,
+    pa.types.is_boolean,
+    pa.types.is_integer,
+    pa.types.is_floating,
+    pa.types.is_date,
+    pa.types.is_time,
     pa.types.is_binary,
     pa.types.is_large_binary,
     pa.types.is_fixed_size_binary,
@@ -122,7 +127,7 @@ def kept_type(type: pa.DataType, where: str) -> pa.DataType:
         fields = [pa.field(f.name, kept_type(f.type, where)) for f in type]
         if len({f.name for f in fields}) == len(fields) and not any("\0" in f.name for f in fields):
             return pa.struct(fields)
-    elif (is_.is_primitive(type) and not is_.is_interval(type)) or any(test(type) for test in _AS_THEY_ARE):
+    elif any(test(type) for test in _AS_THEY_ARE):
         return type
     raise BadInput(
         f"The type {type} cannot be kept exactly",

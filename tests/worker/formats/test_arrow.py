@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import random
 from pathlib import Path
@@ -74,6 +75,27 @@ def test_seconds_that_would_wrap_are_refused() -> None:
     with pytest.raises(BadInput) as raised:
         read(packed(table, "file"))
     assert raised.value.code == "corrupt"
+
+
+@pytest.mark.parametrize("interval", ["month_interval", "day_time_interval", "month_day_nano_interval"])
+@pytest.mark.parametrize("nested", [False, True])
+def test_intervals_are_refused_by_name(interval: str, nested: bool) -> None:
+    with pytest.raises(BadInput) as raised:
+        read(_with_interval(interval, nested))
+    assert (raised.value.code, raised.value.where) == ("unsupported_type", "x.arrow, column 'i'")
+
+
+def _with_interval(interval: str, nested: bool) -> bytes:
+    """A stream with a type that pyarrow reads but cannot name: the unit of its own interval, changed to that one."""
+    own = pa.month_day_nano_interval()
+    data = packed(pa.schema([pa.field("i", pa.list_(own) if nested else own)]).empty_table(), "stream")
+    for place in range(8, len(data)):
+        for unit in (0, 1, 2):
+            changed = data[:place] + bytes([unit]) + data[place + 1 :]
+            with contextlib.suppress(pa.ArrowException, OSError):
+                if data[place] == 2 and interval in str(ipc.open_stream(changed).schema.field("i").type):
+                    return changed
+    raise AssertionError(f"pyarrow knows no {interval}")
 
 
 @pytest.mark.parametrize("form", ["file", "stream"])
