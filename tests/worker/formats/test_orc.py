@@ -107,6 +107,14 @@ def test_unions_are_refused_by_name() -> None:
     assert raised.value.code == "unsupported_type"
 
 
+def test_a_postscript_without_magic_is_one_of_hive_0_11() -> None:
+    whole = packed(TABLE)
+    magic = b"\x82\xf4\x03\x03ORC"
+    assert whole[-8:-1] == magic
+    old = whole[:-8] + bytes([whole[-1] - len(magic)])
+    assert read(old)[0].rows() == read(whole)[0].rows()
+
+
 @pytest.mark.parametrize(
     ("damage", "code"),
     [

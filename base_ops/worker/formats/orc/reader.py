@@ -31,11 +31,13 @@ _PACKED = 8
 def open_orc(source: ByteSource, spec: ReadSpec) -> Reader:
     """Raises: BadInput where the object is not ORC, is damaged as a whole, or holds what cannot be kept."""
     file, name = local_file(source), source.name
-    _check_ends(file, name)
+    ends_so = _check_ends(file, name)
     try:
         with refusing(name):
             return _read(file, name, spec)
     except BadInput as error:
+        if not ends_so and error.code == "corrupt":
+            cut_off(name, "the postscript with ORC at the end")
         raise _named(error, name) from None
 
 
@@ -79,14 +81,14 @@ def _wanted(schema: pa.Schema, spec: ReadSpec) -> list[str] | None:
     return [name for name in schema.names if name in asked] if asked <= set(schema.names) else None
 
 
-def _check_ends(file: pa.NativeFile, name: str) -> None:
+def _check_ends(file: pa.NativeFile, name: str) -> bool:
+    """Whether ORC stands at the end; Hive 0.11 wrote it in front only, where a file that was cut off has it too."""
     head, tail, length = ends_of(file, 16)
     if length == 0:
         raise BadInput(f"{name} is empty", code="empty_object", where=name)
-    if MAGIC not in tail and head.startswith(MAGIC):
-        cut_off(name, "the postscript with ORC at the end")
-    if MAGIC not in tail:
+    if MAGIC not in tail and not head.startswith(MAGIC):
         raise BadInput(f"{name} is not ORC", code="not_this_format", where=name, expected="ORC at both ends")
+    return MAGIC in tail
 
 
 def _named(error: BadInput, name: str) -> BadInput:
