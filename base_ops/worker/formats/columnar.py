@@ -33,6 +33,11 @@ _AS_THEY_ARE = (
     *_TEXTS,
     pa.types.is_string_view,
     pa.types.is_null,
+    pa.types.is_boolean,
+    pa.types.is_integer,
+    pa.types.is_floating,
+    pa.types.is_date,
+    pa.types.is_time,
     pa.types.is_binary,
     pa.types.is_large_binary,
     pa.types.is_fixed_size_binary,
@@ -86,7 +91,8 @@ class ArrowReader(FrameReader):
             try:
                 arrays.append(array if array.type == field.type else _cast(array, field.type))
             except pa.ArrowInvalid:
-                corrupt(self._name, f"column {field.name!r}: some {array.type} is beyond {field.type}")
+                found = f"a value of column {field.name!r} that is beyond {field.type}"
+                raise _not_kept(array.type, f"{self._name}, column {field.name!r}", found) from None
         return arrays, texts
 
     def _schema_of(self, texts: list[str]) -> pa.Schema:
@@ -122,13 +128,18 @@ def kept_type(type: pa.DataType, where: str) -> pa.DataType:
         fields = [pa.field(f.name, kept_type(f.type, where)) for f in type]
         if len({f.name for f in fields}) == len(fields) and not any("\0" in f.name for f in fields):
             return pa.struct(fields)
-    elif (is_.is_primitive(type) and not is_.is_interval(type)) or any(test(type) for test in _AS_THEY_ARE):
+    elif any(test(type) for test in _AS_THEY_ARE):
         return type
-    raise BadInput(
+    raise _not_kept(type, where)
+
+
+def _not_kept(type: pa.DataType, where: str, found: str = "") -> BadInput:
+    return BadInput(
         f"The type {type} cannot be kept exactly",
         code="unsupported_type",
         where=where,
         expected="numbers, decimals of up to 38 digits, text, bytes, dates, times, lists, structs or maps of these",
+        found=found,
         todo="have the source write another type, or leave the column out by declaring the others",
     )
 
@@ -141,6 +152,8 @@ def _zone(name: str | None) -> str | None:
 def _cast(array: pa.Array, target: pa.DataType) -> pa.Array:
     if isinstance(array, pa.ExtensionArray):
         array = array.storage
+    if isinstance(array, pa.DictionaryArray) and pa.types.is_nested(array.type.value_type):
+        array = array.dictionary.take(array.indices)  # a cast decodes plain values only
     return array if array.type == target else array.cast(target)
 
 
@@ -148,6 +161,17 @@ def corrupt(name: str, found: str) -> NoReturn:
     raise BadInput(
         f"{name} is damaged", code="corrupt", where=name, found=found[:300].strip(), todo="fetch it again"
     ) from None
+
+
+def _not_read(name: str, found: str) -> BadInput:
+    return BadInput(
+        f"{name} is written in a way that cannot be read",
+        code="unsupported",
+        where=name,
+        expected="types and encodings that Apache Arrow knows",
+        found=found[:300].strip(),
+        todo="have the source write it otherwise",
+    )
 
 
 def cut_off(name: str, expected: str) -> NoReturn:
@@ -165,6 +189,8 @@ def refusing(name: str) -> Iterator[None]:
         yield
     except pa.ArrowCancelled:
         raise
+    except pa.ArrowNotImplementedError as error:
+        raise _not_read(name, str(error)) from None
     except (pa.ArrowException, OSError, MemoryError, UnicodeDecodeError) as error:
         if isinstance(error, OSError) and error.errno is not None:
             raise

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import random
 from pathlib import Path
@@ -73,7 +74,49 @@ def test_seconds_that_would_wrap_are_refused() -> None:
     table = pa.table({"t": pa.array([2**62], pa.timestamp("s"))})
     with pytest.raises(BadInput) as raised:
         read(packed(table, "file"))
-    assert raised.value.code == "corrupt"
+    assert (raised.value.code, raised.value.where) == ("unsupported_type", "x.arrow, column 't'")
+    assert raised.value.found == "a value of column 't' that is beyond timestamp[ms]"
+
+
+def test_dictionaries_of_lists_and_structs_are_their_values() -> None:
+    texts = pa.array(["x", None, "y"]).dictionary_encode()
+    lists = pa.ListArray.from_arrays([0, 2, 2, 3], texts)
+    structs = pa.StructArray.from_arrays([texts, pa.array([1, 2, 3])], ["s", "n"])
+    codes = pa.array([2, None, 0, 0], pa.int8())
+    columns = {"l": pa.DictionaryArray.from_arrays(codes, lists), "s": pa.DictionaryArray.from_arrays(codes, structs)}
+    frame, rejected, _ = read(packed(pa.table(columns), "stream"))
+    assert rejected == []
+    assert frame["l"].to_list() == [["y"], None, ["x", None], ["x", None]] * 2
+    assert frame["s"].to_list() == [{"s": "y", "n": 3}, None, {"s": "x", "n": 1}, {"s": "x", "n": 1}] * 2
+
+
+def test_what_arrow_cannot_cast_is_not_called_damage() -> None:
+    lists = pa.DictionaryArray.from_arrays(pa.array([0]), pa.array([["x"]]))
+    with pytest.raises(BadInput) as raised:
+        read(packed(pa.table({"l": pa.ListArray.from_arrays([0, 1], lists)}), "stream"))
+    assert raised.value.code == "unsupported"
+    assert "Unsupported cast" in raised.value.found
+
+
+@pytest.mark.parametrize("interval", ["month_interval", "day_time_interval", "month_day_nano_interval"])
+@pytest.mark.parametrize("nested", [False, True])
+def test_intervals_are_refused_by_name(interval: str, nested: bool) -> None:
+    with pytest.raises(BadInput) as raised:
+        read(_with_interval(interval, nested))
+    assert (raised.value.code, raised.value.where) == ("unsupported_type", "x.arrow, column 'i'")
+
+
+def _with_interval(interval: str, nested: bool) -> bytes:
+    """A stream with a type that pyarrow reads but cannot name: the unit of its own interval, changed to that one."""
+    own = pa.month_day_nano_interval()
+    data = packed(pa.schema([pa.field("i", pa.list_(own) if nested else own)]).empty_table(), "stream")
+    for place in range(8, len(data)):
+        for unit in (0, 1, 2):
+            changed = data[:place] + bytes([unit]) + data[place + 1 :]
+            with contextlib.suppress(pa.ArrowException, OSError):
+                if data[place] == 2 and interval in str(ipc.open_stream(changed).schema.field("i").type):
+                    return changed
+    raise AssertionError(f"pyarrow knows no {interval}")
 
 
 @pytest.mark.parametrize("form", ["file", "stream"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import io
 import os
 import random
@@ -14,6 +15,7 @@ import numpy as np
 import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
+import pyarrow.parquet.encryption as encryption
 import pytest
 
 from base_ops.core.errors import BadInput, ConfigError
@@ -328,6 +330,24 @@ def test_wrong_checksums_are_flagged_or_refused(name: str) -> None:
     assert rejected == []
     assert [(f.code, f.severity) for f in reader.findings] == [("wrong_checksum", "error")]
     assert frame.drop(POINTER).to_dict(as_series=False) == pq.read_table(path).to_pydict()
+
+
+class _Keys(encryption.KmsClient):
+    def wrap_key(self, key_bytes: bytes, _name: str) -> bytes:
+        return base64.b64encode(key_bytes)
+
+
+def test_an_encrypted_column_is_called_so_and_the_others_are_read(tmp_path: Path) -> None:
+    how = encryption.EncryptionConfiguration(footer_key="f", column_keys={"c": ["secret"]}, plaintext_footer=True)
+    factory = encryption.CryptoFactory(lambda _: _Keys())
+    locks = factory.file_encryption_properties(encryption.KmsConnectionConfig(), how)
+    table, path = pa.table({"open": [1, 2], "secret": [3, 4]}), tmp_path / "x.parquet"
+    with pq.ParquetWriter(path, table.schema, encryption_properties=locks) as writer:
+        writer.write_table(table)
+    with pytest.raises(BadInput) as raised:
+        read(source_of(path))
+    assert (raised.value.code, raised.value.what) == ("encrypted", "x.parquet is encrypted Parquet")
+    assert read(source_of(path), columns=(ColumnSpec(name="open"),))[0]["open"].to_list() == [1, 2]
 
 
 @pytest.mark.corpora

@@ -7,8 +7,9 @@ that keeps all of them: pyarrow alone would let dates before 1678 or after 2261 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
-from typing import Any, NoReturn
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -38,6 +39,7 @@ _FEW_ROWS = 64
 _DECODED_BYTES = 256 << 20
 """What the longest texts of all dictionaries may take in one batch."""
 _CHECKSUM = "CRC checksum verification failed"
+_ENCRYPTED = re.compile(r"\b(?:de|en)crypt")
 _OPTIONAL_KEYS = "Map keys must be annotated as required"
 
 
@@ -49,13 +51,9 @@ def open_parquet(source: ByteSource, spec: ReadSpec) -> Reader:
         with refusing(name):
             return _read(file, length, name, spec)
     except BadInput as error:
-        if _CHECKSUM in error.found:
-            raise _wrong_checksum(error, name) from None
         if _OPTIONAL_KEYS in error.found and source.local is not None:
             return _read_with_duckdb(source, spec)
-        if "decrypt" in error.found:
-            _encrypted(name)
-        raise
+        raise _true_reason(error, name) from None
 
 
 def _read(file: pa.NativeFile, length: int, name: str, spec: ReadSpec) -> Reader:
@@ -102,7 +100,7 @@ def _read(file: pa.NativeFile, length: int, name: str, spec: ReadSpec) -> Reader
 
 
 class ParquetReader(ArrowReader):
-    """An ArrowReader that tells a wrong checksum from other damage."""
+    """An ArrowReader that tells a wrong checksum and encrypted columns from other damage."""
 
     def __init__(
         self,
@@ -119,13 +117,21 @@ class ParquetReader(ArrowReader):
         try:
             yield from super().batches()
         except BadInput as error:
-            raise (_wrong_checksum(error, self._name) if _CHECKSUM in error.found else error) from None
+            raise _true_reason(error, self._name) from None
         if self._damaged:
             groups = ", ".join(str(group) for group in self._damaged[:20])
             message = f"pages of row groups {groups} do not have the checksums that their writer noted: some value of "
             message += "these may be damaged. read.parquet.wrong_checksums: refuse takes none of it"
             data = {"row_groups": list(self._damaged[:100])}
             self.findings.append(Finding(code="wrong_checksum", severity="error", message=message, data=dict(data)))
+
+
+def _true_reason(error: BadInput, name: str) -> BadInput:
+    if _CHECKSUM in error.found:
+        return _wrong_checksum(error, name)
+    if _ENCRYPTED.search(error.found):  # with a footer that is not
+        return _encrypted(name, ", or declare in read.columns only columns that are not encrypted")
+    return error
 
 
 def _wrong_checksum(error: BadInput, name: str) -> BadInput:
@@ -197,7 +203,7 @@ def _check_ends(file: pa.NativeFile, name: str) -> int:
     if length == 0:
         raise BadInput(f"{name} is empty", code="empty_object", where=name)
     if ENCRYPTED in (head, tail):
-        _encrypted(name)
+        raise _encrypted(name)
     if head != MAGIC:
         raise BadInput(f"{name} is not Parquet", code="not_this_format", where=name, expected="the bytes PAR1 in front")
     if tail != MAGIC or length < 12:
@@ -205,9 +211,9 @@ def _check_ends(file: pa.NativeFile, name: str) -> int:
     return length
 
 
-def _encrypted(name: str) -> NoReturn:
-    what = f"{name} is encrypted Parquet"
-    raise BadInput(what, code="encrypted", where=name, todo="have it written unencrypted") from None
+def _encrypted(name: str, otherwise: str = "") -> BadInput:
+    todo = "have it written unencrypted" + otherwise
+    return BadInput(f"{name} is encrypted Parquet", code="encrypted", where=name, todo=todo)
 
 
 def _batch_rows(metadata: pq.FileMetaData, length: int, name: str, spec: ReadSpec) -> int:
