@@ -100,6 +100,13 @@ def test_cells_behind_the_last_name():
     assert (list(found.schema), found.frame.height, "trailing_delimiter" in found.codes) == (["id", "px"], 22, True)
 
 
+@pytest.mark.parametrize("data", [b"a,b\n1,2,\n", b'a,b\n1,2,"\n"\n', b'a,b\n1,2, \n3,4,"\r\n "\n'])
+def test_blanks_behind_the_last_name_make_no_column_also_of_one_record(data):
+    found = read(data)
+    assert (found.schema.names(), found.faults) == (["a", "b"], [])
+    assert (found.rows[0], "trailing_delimiter" in found.codes) == ((1, 2), True)
+
+
 def test_a_late_cell_behind_the_last_name_is_refused(monkeypatch):
     from base_ops.worker.formats.delimited.reader import DelimitedReader
 

@@ -201,7 +201,7 @@ class Parser:
             value = frame[column.name].alias(_PLAIN)
             if not column.is_named:
                 reason = f"a value behind the last named column, which is column {self._named} of {len(self.columns)}"
-                refusals.add((value.is_not_null() & (value != "")).to_numpy(), "ragged_long", reason)
+                refusals.add((value.str.strip_chars() != "").fill_null(False).to_numpy(), "ragged_long", reason)
                 continue
             if column.is_text:
                 if token:

@@ -170,10 +170,10 @@ class DelimitedReader:
         return int(np.bincount(cells).argmax()) if len(cells) else 0
 
     def _share(self, block: Block, width: int) -> float:
-        """Share of the first records of several cells that have `width` of them; one record alone says nothing."""
+        """Share of the first records of several cells that have `width` of them."""
         cells = self._cells(block)
         cells = cells[(cells > 1) | (width == 1)]
-        return float((cells == width).mean()) if len(cells) > 1 else 0.0
+        return float((cells == width).mean()) if len(cells) else 0.0
 
     def _cells(self, block: Block) -> Positions:
         """Number of cells of each of the first records that are not blank."""
@@ -206,4 +206,4 @@ def _ended(chunks: Iterator[bytes], eol: str) -> Iterator[bytes]:
 
 
 def _is_empty(texts: pl.Series) -> bool:
-    return bool((texts.is_null() | (texts == "")).all())
+    return bool((texts.is_null() | (texts.str.strip_chars() == "")).all())

@@ -163,7 +163,7 @@ def _quotes(text: str, delimiter: str, spec: ReadSpec) -> list[str]:
 
 
 def _opened(text: str, delimiter: str, quote: str) -> int:
-    return len(re.findall(rf"(?:(?<={re.escape(delimiter)})|^){re.escape(quote)}", text, re.M))
+    return len(re.findall(rf"(?:(?<={re.escape(delimiter)})|^){re.escape(quote)}", text, re.M)) if quote in text else 0
 
 
 def _quoted_cells(text: str, delimiter: str, quote: str, escape: str = "", *, least: int = 0, padding: str = "") -> int:
