@@ -9,7 +9,6 @@ from base_ops.worker.engine.plan import Reader
 from base_ops.worker.formats.base import ByteSource
 from base_ops.worker.formats.records.values import BOM
 
-
 _ARRAY = re.compile(
     rb"""\[\s*(?:[]{["]|\Z|(?:-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?|true|false|null)\s*(?:[],]|\Z))"""
 )
