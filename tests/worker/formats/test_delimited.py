@@ -292,6 +292,14 @@ def test_nothing_there(data):
     assert error.value.code == "empty_object"
 
 
+def test_records_that_cannot_be_read_are_not_called_nothing():
+    with pytest.raises(BadInput) as error:
+        read(b'"1"aa"2"\n' * 20)
+    assert (error.value.code, error.value.found.split(":")[0]) == ("bad_records", "line 1")
+    assert "opens a cell" in error.value.found
+    assert read(b'"1"aa"2"\n' * 20, quote="", header=False).rows == [('"1"aa"2"',)] * 20
+
+
 @pytest.mark.parametrize("data", [b"PAR1\x15\x04\x15\x10", b"PK\x03\x04\x14\0\0\0", bytes(range(32)) * 100])
 def test_no_text(data):
     with pytest.raises(BadInput) as error:

@@ -82,6 +82,9 @@ def test_a_statement_line_with_its_statement() -> None:
         ("240103RD1,NTRFX", {"amount": Decimal(1), "mark": "RD"}),
         ("240103RDR0,01NTRFX", {"amount": Decimal("0.01"), "mark": "RD", "funds_code": "R"}),
         ("240103    C1,5S103X", {"entry_date": None, "transaction_type": "S103"}),
+        # a blank before the type, as a German bank writes it
+        ("240103C1,5 NTRFNONREF//2109", {"transaction_type": "NTRF", "customer_reference": "NONREF"}),
+        ("240103C1,5 NONREF", {"transaction_type": None, "customer_reference": " NONREF"}),
         ("240103C000000000001,62NMSC", {"amount": Decimal("1.62"), "customer_reference": None}),
         ("240103C1,NMSC//B", {"customer_reference": None, "bank_reference": "B"}),
         (

@@ -16,6 +16,7 @@ from xml_kit import codes, open_xml, read_xml, rows_of, texts
 from base_ops.core.errors import BadInput, ConfigError
 from base_ops.data_ingestion.options.reading import ColumnSpec
 from base_ops.worker.engine.plan import POINTER
+from base_ops.worker.formats.delimited import infer
 from base_ops.worker.formats.xml import FORMAT, encoding, survey
 from base_ops.worker.formats.xml.reader import XmlReader
 
@@ -527,3 +528,19 @@ def test_another_parser_says_the_same(text: str, changes: list[tuple[int, bytes,
     else:
         assert len(rows) + len(rejected) == expected
         assert not [r for r in rejected if r.rule in ("syntax", "encoding")]
+
+
+def test_all_columns_are_typed_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A message of hundreds of columns took seconds while each of them was asked for alone."""
+    asked: list[int] = []
+    counted = infer.traits_of
+
+    def traits_of(texts: pl.DataFrame, decimal: str) -> list[infer.Traits]:
+        asked.append(texts.width)
+        return counted(texts, decimal)
+
+    monkeypatch.setattr(infer, "traits_of", traits_of)
+    cells = ("7", "2024-01-02", "2024-01-02T03:04:05", "1.50")
+    data = "<r><t>" + "".join(f"<c{n}>{cells[n % 4]}</c{n}>" for n in range(40)) + "</t><t/></r>"
+    assert set(open_xml(data).schema.values()) == {pl.Int64(), pl.Date(), pl.Datetime("us"), pl.Float64()}
+    assert len(asked) == 1

@@ -74,16 +74,20 @@ class Guess:
     """Of numbers with thousands separators."""
 
 
-def infer(name: str, cells: pl.Series, decimal: str) -> Guess:
-    """Type of a column, from its cells that hold something (no null tokens); plainly written numbers only.
+def infer(names: Sequence[str], cells: pl.DataFrame, decimal: str) -> list[Guess]:
+    """Types of columns, from their cells that hold something (null tokens are null); plainly written numbers only.
 
     Args:
+        names: what each column is called in messages.
         cells: texts as they stand in the file.
         decimal: decimal separator.
     """
-    texts = clean(cells.to_frame(), ())
-    guess = guess_type(name, texts.to_series(), traits_of(texts, decimal)[0], decimal)
-    return Guess(finding=written_number(name, texts.to_series().drop_nulls())) if guess.form else guess
+    if not names:
+        return []
+    texts = clean(cells, ())
+    found = zip(names, texts.iter_columns(), traits_of(texts, decimal), strict=True)
+    guesses = [(name, cells, guess_type(name, cells, traits, decimal)) for name, cells, traits in found]
+    return [Guess(finding=written_number(n, cells.drop_nulls())) if g.form else g for n, cells, g in guesses]
 
 
 def clean(sample: pl.DataFrame, nulls: Sequence[str]) -> pl.DataFrame:

@@ -14,7 +14,7 @@ import polars as pl
 from base_ops.core.errors import BadInput
 from base_ops.core.protocol import Finding
 from base_ops.data_ingestion.options.reading import ReadSpec
-from base_ops.worker.engine.plan import Batch
+from base_ops.worker.engine.plan import Batch, Rejected
 from base_ops.worker.formats.base import ByteSource
 from base_ops.worker.formats.delimited.blocks import BLOCK_BYTES, Block, decoded, read_ahead
 from base_ops.worker.formats.delimited.columns import Column, name_columns, plan_columns
@@ -121,9 +121,11 @@ class DelimitedReader:
     def _sample(self) -> tuple[Header | None, pl.DataFrame]:
         """The header (as many cells as columns are named), and the first records as text."""
         header = self._new_header() if self.dialect.header else None
+        refused: list[Rejected] = []
         with self.source.open() as file:
             cutter = Cutter(self.dialect, self.spec.max_record_bytes)
             for block in cutter.blocks(_ended(decoded(file, self.dialect, self.sample_bytes), self.dialect.eol)):
+                refused += block.rejected[: 1 - len(refused)]
                 if header is not None and header.wanted:
                     _, block = header.take_from(block)
                 if header is not None and not header.wanted:
@@ -132,7 +134,7 @@ class DelimitedReader:
                 if header is None and (width := self._width(block)):
                     return None, self._as_text(block, width)
         if header is None or not header.cells:
-            raise BadInput(f"{self.source.name} holds no record", code="empty_object", where=self.source.name)
+            raise _no_record(self.source.name, refused)
         self._report_labels(header)
         return header, self._as_text(Block(b"", self.dialect, 1, 0, quoted=False), len(header.cells))
 
@@ -207,3 +209,15 @@ def _ended(chunks: Iterator[bytes], eol: str) -> Iterator[bytes]:
 
 def _is_empty(texts: pl.Series) -> bool:
     return bool((texts.is_null() | (texts.str.strip_chars() == "")).all())
+
+
+def _no_record(name: str, refused: list[Rejected]) -> BadInput:
+    if not refused:
+        return BadInput(f"{name} holds no record", code="empty_object", where=name)
+    return BadInput(
+        f"No record of {name} can be read",
+        code="bad_records",
+        where=name,
+        found=f"line {refused[0].line}: {refused[0].reason}",
+        todo="declare read.delimiter and read.quote (an empty one, where quotes are letters like any other)",
+    )

@@ -111,16 +111,17 @@ class RecordReader:
     def _typed(self, sample: list[dict[str, Any]]) -> list[Column]:
         """The layout's columns, those of inferred type typed by their texts."""
         frame = self._without_null_texts(self._layout.rows(enumerate(sample)).frame)
-        columns = []
-        for column in self._layout.columns:
-            if column.type is None and frame.schema[column.source] == pl.String:
-                guess = infer(column.name, frame[column.source].drop_nulls(), ".")
-                if guess.finding is not None:
-                    self.findings.append(guess.finding)
-                if guess.type != "string":
-                    column = replace(column, type=guess.type, format=guess.format, nanos=guess.unit == "ns")
-            columns.append(column)
-        return columns
+        texts = {name for name, dtype in frame.schema.items() if dtype == pl.String}
+        untyped = [c for c in self._layout.columns if c.type is None and c.source in texts]
+        cells = pl.DataFrame([frame[c.source].alias(str(place)) for place, c in enumerate(untyped)])
+        guesses = infer([c.name for c in untyped], cells, ".")
+        self.findings += [guess.finding for guess in guesses if guess.finding is not None]
+        typed = {
+            column.name: replace(column, type=guess.type, format=guess.format, nanos=guess.unit == "ns")
+            for column, guess in zip(untyped, guesses, strict=True)
+            if guess.type != "string"
+        }
+        return [typed.get(column.name, column) for column in self._layout.columns]
 
     # -- the rows
 

@@ -17,7 +17,7 @@ from base_ops.worker.formats.swift_mt.values import amount, balance, day, entry_
 
 _LINE = re.compile(
     r"(?P<day>\d{6})(?P<entry>\d{4}| {4})?(?P<mark>R?[DC]|E[DC])(?P<funds>[A-Z])?[\n ]?"
-    r"(?P<amount>\d+,\d*|\d+)(?![\d,.])(?P<type>[A-Z][A-Z0-9 ]{3})?"
+    r"(?P<amount>\d+,\d*|\d+)(?![\d,.])(?: (?=[SNF](?!ONREF)[A-Z0-9]{3}))?(?P<type>[A-Z][A-Z0-9 ]{3})?"
     r"(?P<customer>(?:(?!//)[^\n])*)(?://(?P<bank>[^\n]*))?(?:\n(?P<more>(?s:.*)))?"
 )
 _NUMBER = re.compile(r"(\d{1,5})(?:/?(\d{1,5}))?")

@@ -59,7 +59,7 @@ class Builder:
         self._nodes += 1
         try:
             if isinstance(event, yaml.ScalarEvent):
-                return self._put(self._scalar(event), event.anchor, 1, is_plain_key=event.implicit[0])
+                return self._put(self._scalar(event), None, 1, is_plain_key=event.implicit[0])
             if isinstance(event, yaml.AliasEvent):
                 value, size = self._alias(event)
                 return self._put(value, None, size, is_plain_key=False)
@@ -124,15 +124,20 @@ class Builder:
 
     # -- scalars, anchors
 
+    @property
+    def _awaits_key(self) -> bool:
+        return bool(self._stack) and isinstance(self._stack[-1].value, dict) and self._stack[-1].key is _MISSING
+
     def _scalar(self, event: yaml.ScalarEvent) -> Any:
         if self._skipped:
             return None
-        is_key = bool(self._stack) and isinstance(self._stack[-1].value, dict) and self._stack[-1].key is _MISSING
         if event.tag is not None:
             value = tagged(event.tag, event.value)
         else:
             value = plain(event.value) if event.implicit[0] else event.value
-        return _Key(event.value, value) if is_key else value
+        if event.anchor is not None:  # an alias may be a key where this is none, and the other way round
+            self._hold(event.anchor, _Key(event.value, value), 1)
+        return _Key(event.value, value) if self._awaits_key else value
 
     def _hold(self, anchor: str, value: Any, size: int) -> None:
         self._anchors[anchor] = (value, size)
@@ -157,7 +162,7 @@ class Builder:
                 where=_place(self._name, event),
                 todo="have the source write the values out",
             )
-        return value, size
+        return (value.value if isinstance(value, _Key) and not self._awaits_key else value), size
 
 
 class _Key(str):
