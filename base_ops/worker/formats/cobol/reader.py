@@ -13,9 +13,9 @@ from base_ops.data_ingestion.options.layouts import CobolOptions
 from base_ops.data_ingestion.options.reading import ReadSpec
 from base_ops.worker.engine.plan import POINTER, Batch, Rejected
 from base_ops.worker.formats.base import ByteSource
-from base_ops.worker.formats.cobol import alphanumerics
 from base_ops.worker.formats.cobol.copybook import Item, parse_copybook
 from base_ops.worker.formats.cobol.decode import Decoder
+from base_ops.worker.formats.cobol.encoding import find_encoding, guess_encoding
 from base_ops.worker.formats.cobol.framing import cut, find_recfm
 from base_ops.worker.formats.cobol.layout import Leaf, lay_out
 from base_ops.worker.formats.declared import Column, Columns
@@ -47,9 +47,12 @@ class CobolReader:
             raise BadInput(f"{source.name} is empty", code="empty_object", where=source.name)
         record = _chosen(parse_copybook(self._options.copybook, self._options.copybook_format), self._options)
         self._layout = lay_out(record, spec.max_columns, spec.max_record_bytes)
-        self._encoding = codec_name(spec.encoding) if spec.encoding else _encoding_of(head)
+        self._encoding = codec_name(spec.encoding) if spec.encoding else guess_encoding(head)
         has_ebcdic = self._encoding in codepages.EBCDIC
         self._recfm = self._options.recfm or find_recfm(head, self._layout.most_bytes, is_ebcdic=has_ebcdic)
+        if not spec.encoding:
+            needs_floats = self._options.floats is None
+            self._encoding = find_encoding(head, self._recfm, self._layout, needs_floats=needs_floats)
         self._decoder = Decoder(self._layout, self._options, self._encoding)
         self._columns, self._as_text = self._declared()
         self.schema = self._columns.schema
@@ -167,11 +170,6 @@ class CobolReader:
 
 def _is_whole(dtype: pl.DataType) -> bool:
     return dtype == pl.Int64 or (isinstance(dtype, pl.Decimal) and dtype.scale == 0)
-
-
-def _encoding_of(head: bytes) -> str:
-    ebcdic, ascii = alphanumerics(head)
-    return "cp037" if ebcdic >= ascii else "ascii"
 
 
 def _chosen(records: list[Item], options: CobolOptions) -> Item:
