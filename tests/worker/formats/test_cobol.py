@@ -273,6 +273,13 @@ def test_floats_are_not_guessed():
     assert read_as("cobol", data[:8] + b"AB", cobol={"copybook": book, "recfm": "F"}).rows == [(1.5, "AB")]
 
 
+def test_lines_of_ebcdic_end_in_its_own_blanks():
+    book = "01 R. 05 A PIC X(4). 05 N PIC 9(2)."
+    data = ebcdic("ab") + b"\n" + ebcdic("abcd01") + b"\n"
+    outcome = read_as("cobol", data, encoding="cp037", cobol={"copybook": book, "recfm": "text"})
+    assert (outcome.rows, outcome.faults) == ([("ab", None), ("abcd", 1)], [])
+
+
 # -- OCCURS DEPENDING ON
 
 TABLE_BOOK = """

@@ -118,7 +118,7 @@ class CobolReader:
         records, rejected = self._not_too_long(records)
         lengths = records.lengths
         if self._recfm == "text":  # trailing blanks are not written to such files
-            matrix = records.matrix(self._layout.most_bytes)
+            matrix = records.matrix(self._layout.most_bytes, self._decoder.blank)
             decoded_lengths = np.full(len(records), self._layout.most_bytes)
         else:
             matrix = records.matrix(int(lengths.max(initial=0)))
