@@ -273,6 +273,17 @@ def test_floats_are_not_guessed():
     assert read_as("cobol", data[:8] + b"AB", cobol={"copybook": book, "recfm": "F"}).rows == [(1.5, "AB")]
 
 
+def test_a_framing_that_is_not_known_is_not_taken_for_fixed_length():
+    book = "01 R. 05 A PIC X(6). 05 B PIC X(4)."
+    data = b"".join(struct.pack(">HH", 10, 0) + b"Anna  0001" for _ in range(6))  # GnuCOBOL: without the word itself
+    error = refusal("cobol", data, cobol={"copybook": book})
+    assert isinstance(error, BadInput) and error.code == "framing_unknown"
+    assert read_as("cobol", ebcdic("Anna  0001Ben   0002") + b"\x1a", cobol={"copybook": book}).rows == [
+        ("Anna", "0001"),
+        ("Ben", "0002"),
+    ]
+
+
 def test_lines_of_ebcdic_end_in_its_own_blanks():
     book = "01 R. 05 A PIC X(4). 05 N PIC 9(2)."
     data = ebcdic("ab") + b"\n" + ebcdic("abcd01") + b"\n"

@@ -25,11 +25,17 @@ from base_ops.worker.formats.fixed_width.cutter import Records
 
 _HEAD_BYTES = 1 << 16
 _MATRIX_BYTES = 1 << 23
+_END_BYTES = 3
+"""A line end and the mark of DOS may follow the last record."""
 _TEMPORAL = ("date", "time", "timestamp", "timestamp_utc", "string")
 
 
 class CobolReader:
-    """One opened object: copybook, encoding and framing are settled, no record is read yet."""
+    """One opened object: copybook, encoding and framing are settled, no record is read yet.
+
+    Raises:
+        BadInput: empty_object, framing_unknown.
+    """
 
     block_bytes = 4 << 20
 
@@ -57,6 +63,22 @@ class CobolReader:
         self._columns, self._as_text = self._declared()
         self.schema = self._columns.schema
         self.findings = [self._found()]
+        if self._options.recfm is None and self._recfm == "F":
+            self._check_size(len(head) if len(head) < _HEAD_BYTES else source.size)
+
+    def _check_size(self, size: int | None) -> None:
+        """Fixed length is what is left when no other framing is found: only the size can speak for it."""
+        length = self._layout.most_bytes
+        if size is None or size % length <= _END_BYTES:
+            return
+        raise BadInput(
+            f"It cannot be told how the records of {self._source.name} follow each other",
+            code="framing_unknown",
+            where=self._source.name,
+            expected=f"descriptor words, lines, or records of {length} bytes each",
+            found=f"{size} bytes, {size % length} more than whole records",
+            todo="declare read.cobol.recfm; where it is F, the copybook is another's or the object is cut off",
+        )
 
     def _found(self) -> Finding:
         data = {
