@@ -59,6 +59,7 @@ class Columns:
     def __init__(self, source: pl.Schema, columns: Sequence[Column]) -> None:
         """Raises: ConfigError where a declared type can never be made of the source's type, or a name is taken."""
         self._columns = list(columns)
+        self._source = frozenset(source)
         names = [c.name for c in columns]
         if twice := {n for n in names if names.count(n) > 1}:
             raise ConfigError(f"The column {min(twice)!r} is declared twice", code="duplicate_column")
@@ -73,14 +74,13 @@ class Columns:
         return list(dict.fromkeys(c.source for c in self._columns))
 
     def apply(self, frame: pl.DataFrame) -> tuple[pl.DataFrame, list[BadRow]]:
-        """The declared columns of all good rows, beside the frame's other ones; and the bad rows.
+        """The declared columns of all good rows, beside those that are not of the source; and the bad rows.
 
         Of a row with several bad cells the first in column order is named.
         """
         if self._is_identity:
             return frame, []
-        sources = {c.source for c in self._columns}
-        others = [c for c in frame.columns if c not in sources]
+        others = [c for c in frame.columns if c not in self._source]
         bad: dict[int, BadRow] = {}
         made = []
         for column in self._columns:

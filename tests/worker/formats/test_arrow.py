@@ -70,6 +70,13 @@ def test_declared_columns_and_bad_cells() -> None:
     assert [(r.line, r.rule, r.column) for r in rejected] == [(2, "required", "id"), (5, "required", "id")]
 
 
+def test_a_column_may_take_the_name_of_another() -> None:
+    wanted = (ColumnSpec(name="s", source_name="n"),)
+    frame, _, _ = read(packed(TABLE, "stream"), columns=wanted)
+    assert frame.columns == ["s", POINTER]
+    assert frame["s"].to_list()[:3] == [1, None, 3]
+
+
 def test_seconds_that_would_wrap_are_refused() -> None:
     table = pa.table({"t": pa.array([2**62], pa.timestamp("s"))})
     with pytest.raises(BadInput) as raised:

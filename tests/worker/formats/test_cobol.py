@@ -252,6 +252,45 @@ def test_lines_of_ascii():
     assert (found["recfm"], found["encoding"]) == ("text", "ascii")
 
 
+MIXED_BOOK = "01 R. 05 D PIC S9(16)V9(15) COMP-3. 05 E PIC S9(15)V9(16) COMP-3. 05 X PIC X(2)."
+
+
+@pytest.mark.parametrize("frame", [lambda rs: b"".join(rs), lambda rs: b"".join(map(rdw, rs)), bdw])
+@pytest.mark.parametrize(("encoding", "pair"), [("ascii", "40"), ("cp037", "30")])
+def test_the_encoding_is_told_by_what_are_characters(frame, encoding, pair):
+    number = bytes.fromhex(pair * 15 + pair[0] + "c")  # looks like characters of the other
+    outcome = read_as("cobol", frame([number * 2 + "Ab".encode(encoding)] * 3), cobol={"copybook": MIXED_BOOK})
+    assert outcome.findings[0].data["encoding"] == encoding
+    assert [row[-1] for row in outcome.rows] == ["Ab"] * 3
+
+
+def test_floats_are_not_guessed():
+    book = "01 R. 05 A COMP-2. 05 B PIC X(2)."
+    data = struct.pack(">d", 1.5) + bytes(2)
+    error = refusal("cobol", data, cobol={"copybook": book, "recfm": "F"})
+    assert error is not None and error.code == "encoding_unknown"
+    assert read_as("cobol", data, cobol={"copybook": book, "recfm": "F", "floats": "ieee"}).rows == [(1.5, None)]
+    assert read_as("cobol", data[:8] + b"AB", cobol={"copybook": book, "recfm": "F"}).rows == [(1.5, "AB")]
+
+
+def test_a_framing_that_is_not_known_is_not_taken_for_fixed_length():
+    book = "01 R. 05 A PIC X(6). 05 B PIC X(4)."
+    data = b"".join(struct.pack(">HH", 10, 0) + b"Anna  0001" for _ in range(6))  # GnuCOBOL: without the word itself
+    error = refusal("cobol", data, cobol={"copybook": book})
+    assert isinstance(error, BadInput) and error.code == "framing_unknown"
+    assert read_as("cobol", ebcdic("Anna  0001Ben   0002") + b"\x1a", cobol={"copybook": book}).rows == [
+        ("Anna", "0001"),
+        ("Ben", "0002"),
+    ]
+
+
+def test_lines_of_ebcdic_end_in_its_own_blanks():
+    book = "01 R. 05 A PIC X(4). 05 N PIC 9(2)."
+    data = ebcdic("ab") + b"\n" + ebcdic("abcd01") + b"\n"
+    outcome = read_as("cobol", data, encoding="cp037", cobol={"copybook": book, "recfm": "text"})
+    assert (outcome.rows, outcome.faults) == ([("ab", None), ("abcd", 1)], [])
+
+
 # -- OCCURS DEPENDING ON
 
 TABLE_BOOK = """

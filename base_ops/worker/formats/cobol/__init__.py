@@ -6,7 +6,8 @@ Read are texts (PIC X, A, N, edited), zoned decimals with the sign punched over 
 binary decimals, IBM and IEEE floats; OCCURS (one column per occurrence: amount_1, amount_2 …), OCCURS DEPENDING ON,
 REDEFINES; EBCDIC (cp037, cp273, cp500, cp1047, cp1140 …) and ASCII; records of fixed length, behind descriptor words
 (V, VB) or one per line. Decimals are exact. A number whose bytes are none refuses its record, with its number; a
-DISPLAY item of nothing but blanks, LOW-VALUES or HIGH-VALUES is null. Without an encoding, EBCDIC or ASCII is found.
+DISPLAY item of nothing but blanks, LOW-VALUES or HIGH-VALUES is null. Without an encoding, EBCDIC or ASCII is found by
+the texts and zoned numbers of the first records; where there are none, floats are not guessed.
 Columns are named after the items, in lower case with underscores, qualified by their groups where needed. Declared
 columns may give digits a type (`type: date, format: "%Y%m%d"`).
 """

@@ -33,6 +33,7 @@ class Decoder:
         check_selectors(layout, options.redefines)
         self._layout, self._selectors = layout, options.redefines
         self._items = Items(options, encoding)
+        self.blank = self._items.blank
         self.schema = pl.Schema({leaf.name: type_of(leaf) for leaf in layout.leaves})
 
     def decode(self, matrix: Cells, lengths: Lengths) -> tuple[pl.DataFrame, Lengths, dict[int, Fault]]:

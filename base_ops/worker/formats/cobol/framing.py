@@ -6,8 +6,11 @@ a record descriptor word; both hold their length in two bytes, themselves includ
 
 from __future__ import annotations
 
+import io
 import re
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from itertools import islice
 from typing import BinaryIO
 
 import numpy as np
@@ -73,6 +76,18 @@ def cut(file: BinaryIO, recfm: str, length: int, limit: int, block_bytes: int) -
     if recfm == "text":
         return lines(_byte_blocks(file, block_bytes), "\n", limit)
     return _batched(_described(file, block_bytes, blocks=recfm == "VB"))
+
+
+def first_records(head: bytes, recfm: str, length: int, most: int) -> list[bytes]:
+    """Whole records at the beginning of an object, of recfm F, V or VB; of what comes after a fault none."""
+    if recfm == "F":
+        return [head[at : at + length] for at in range(0, len(head) - length + 1, length)][:most]
+    described = _described(io.BytesIO(head), max(1, len(head)), blocks=recfm == "VB")
+    found: list[bytes] = []
+    with suppress(BadInput):  # the head ends within a descriptor word, or reading will tell
+        for _, _, data, is_whole in islice(described, most):
+            found += [data] if is_whole else []
+    return found
 
 
 def _byte_blocks(file: BinaryIO, block_bytes: int) -> Iterator[Chars]:

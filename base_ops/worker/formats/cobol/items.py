@@ -37,7 +37,7 @@ class Items:
         self._table = table
         is_ebcdic = table is not None and int(table[0xF0]) == ord("0")
         self._signs: Signs = ebcdic_signs() if is_ebcdic else ascii_signs()
-        self._blank = 0x40 if is_ebcdic else 0x20
+        self.blank = 0x40 if is_ebcdic else 0x20
         self._big = options.byte_order == "big"
         self._ibm_floats = options.floats == "ibm" if options.floats else is_ebcdic
 
@@ -67,14 +67,14 @@ class Items:
         found = zoned(cells, self._signs, signed=picture.signed, leading=where == "leading", separate=separate)
         if not found.bad.any():
             return from_digits(found, picture.scale, found.bad), found.bad, "display"
-        empty = _all(cells, self._blank, 0x00, 0xFF)
+        empty = _all(cells, self.blank, 0x00, 0xFF)
         if leaf.item.blank_is_zero:
             found.digits[empty] = 0
             return from_digits(found, picture.scale, found.bad & ~empty), found.bad & ~empty, "display"
         return from_digits(found, picture.scale, found.bad), found.bad & ~empty, "display"
 
     def _text(self, leaf: Leaf, cells: Cells) -> tuple[pl.Series, Mask]:
-        empty = _all(cells, self._blank, 0x00, 0xFF)
+        empty = _all(cells, self.blank, 0x00, 0xFF)
         if self._table is None:
             return self._multibyte(leaf, cells, empty)
         codes = self._table[cells]

@@ -13,9 +13,9 @@ from base_ops.data_ingestion.options.layouts import CobolOptions
 from base_ops.data_ingestion.options.reading import ReadSpec
 from base_ops.worker.engine.plan import POINTER, Batch, Rejected
 from base_ops.worker.formats.base import ByteSource
-from base_ops.worker.formats.cobol import alphanumerics
 from base_ops.worker.formats.cobol.copybook import Item, parse_copybook
 from base_ops.worker.formats.cobol.decode import Decoder
+from base_ops.worker.formats.cobol.encoding import find_encoding, guess_encoding
 from base_ops.worker.formats.cobol.framing import cut, find_recfm
 from base_ops.worker.formats.cobol.layout import Leaf, lay_out
 from base_ops.worker.formats.declared import Column, Columns
@@ -25,11 +25,17 @@ from base_ops.worker.formats.fixed_width.cutter import Records
 
 _HEAD_BYTES = 1 << 16
 _MATRIX_BYTES = 1 << 23
+_END_BYTES = 3
+"""A line end and the mark of DOS may follow the last record."""
 _TEMPORAL = ("date", "time", "timestamp", "timestamp_utc", "string")
 
 
 class CobolReader:
-    """One opened object: copybook, encoding and framing are settled, no record is read yet."""
+    """One opened object: copybook, encoding and framing are settled, no record is read yet.
+
+    Raises:
+        BadInput: empty_object, framing_unknown.
+    """
 
     block_bytes = 4 << 20
 
@@ -47,13 +53,32 @@ class CobolReader:
             raise BadInput(f"{source.name} is empty", code="empty_object", where=source.name)
         record = _chosen(parse_copybook(self._options.copybook, self._options.copybook_format), self._options)
         self._layout = lay_out(record, spec.max_columns, spec.max_record_bytes)
-        self._encoding = codec_name(spec.encoding) if spec.encoding else _encoding_of(head)
+        self._encoding = codec_name(spec.encoding) if spec.encoding else guess_encoding(head)
         has_ebcdic = self._encoding in codepages.EBCDIC
         self._recfm = self._options.recfm or find_recfm(head, self._layout.most_bytes, is_ebcdic=has_ebcdic)
+        if not spec.encoding:
+            needs_floats = self._options.floats is None
+            self._encoding = find_encoding(head, self._recfm, self._layout, needs_floats=needs_floats)
         self._decoder = Decoder(self._layout, self._options, self._encoding)
         self._columns, self._as_text = self._declared()
         self.schema = self._columns.schema
         self.findings = [self._found()]
+        if self._options.recfm is None and self._recfm == "F":
+            self._check_size(len(head) if len(head) < _HEAD_BYTES else source.size)
+
+    def _check_size(self, size: int | None) -> None:
+        """Fixed length is what is left when no other framing is found: only the size can speak for it."""
+        length = self._layout.most_bytes
+        if size is None or size % length <= _END_BYTES:
+            return
+        raise BadInput(
+            f"It cannot be told how the records of {self._source.name} follow each other",
+            code="framing_unknown",
+            where=self._source.name,
+            expected=f"descriptor words, lines, or records of {length} bytes each",
+            found=f"{size} bytes, {size % length} more than whole records",
+            todo="declare read.cobol.recfm; where it is F, the copybook is another's or the object is cut off",
+        )
 
     def _found(self) -> Finding:
         data = {
@@ -115,7 +140,7 @@ class CobolReader:
         records, rejected = self._not_too_long(records)
         lengths = records.lengths
         if self._recfm == "text":  # trailing blanks are not written to such files
-            matrix = records.matrix(self._layout.most_bytes)
+            matrix = records.matrix(self._layout.most_bytes, self._decoder.blank)
             decoded_lengths = np.full(len(records), self._layout.most_bytes)
         else:
             matrix = records.matrix(int(lengths.max(initial=0)))
@@ -167,11 +192,6 @@ class CobolReader:
 
 def _is_whole(dtype: pl.DataType) -> bool:
     return dtype == pl.Int64 or (isinstance(dtype, pl.Decimal) and dtype.scale == 0)
-
-
-def _encoding_of(head: bytes) -> str:
-    ebcdic, ascii = alphanumerics(head)
-    return "cp037" if ebcdic >= ascii else "ascii"
 
 
 def _chosen(records: list[Item], options: CobolOptions) -> Item:

@@ -56,7 +56,7 @@ class Records:
             found[found] = self.codes[self.starts[found] + start + shift] == ord(char)
         return found
 
-    def matrix(self, width: int) -> Codes:
+    def matrix(self, width: int, blank: int = ord(" ")) -> Codes:
         """One row per record, filled up with blanks; no record is longer than `width`."""
         if not len(self):
             return np.zeros((0, width), self.codes.dtype)
@@ -70,7 +70,7 @@ class Records:
                     self.codes[first:], (len(self), width), (stride * step, step), writeable=False
                 )
             return self.codes[self.inside()].reshape(len(self), width)
-        filled = np.full((len(self), width), ord(" "), self.codes.dtype)
+        filled = np.full((len(self), width), blank, self.codes.dtype)
         filled[np.arange(width) < lengths[:, None]] = self.codes[self.inside()]
         return filled
 
