@@ -294,7 +294,7 @@ def test_nothing_there(data):
 
 def test_records_that_cannot_be_read_are_not_called_nothing():
     with pytest.raises(BadInput) as error:
-        read(b'"1"aa"2"\n' * 20)
+        read(b'"1"aa"2"\n' * 20, quote='"')
     assert (error.value.code, error.value.found.split(":")[0]) == ("bad_records", "line 1")
     assert "opens a cell" in error.value.found
     assert read(b'"1"aa"2"\n' * 20, quote="", header=False).rows == [('"1"aa"2"',)] * 20
