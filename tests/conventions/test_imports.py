@@ -35,6 +35,14 @@ def fences() -> Iterator[tuple[str, list[str], tuple[str, ...]]]:
     yield "core", modules_in("core"), ("airflow", "sqlalchemy", "alembic", "base_ops.worker", *HEAVY)
     specs = [name for m in MODULES if (PACKAGE / m / "specs").is_dir() for name in modules_in(f"{m}/specs")]
     yield "specs", specs, ("airflow", "sqlalchemy", "base_ops.worker", *HEAVY)
+    options = [
+        name
+        for m in MODULES
+        for f in ("config", "options")
+        if (PACKAGE / m / f).is_dir()
+        for name in modules_in(f"{m}/{f}")
+    ]
+    yield "options and their checks", options, ("airflow", "sqlalchemy", "base_ops.worker", *HEAVY)
     yield "operators", files_named("operators"), ("base_ops.worker", "kubernetes", *HEAVY)
     yield "orchestration", modules_in("orchestration"), ("base_ops.worker", "polars", "pyarrow", "duckdb", "deltalake")
     yield "worker", modules_in("worker"), ("airflow", "base_ops.orchestration")

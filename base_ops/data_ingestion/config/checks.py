@@ -19,11 +19,10 @@ from base_ops.core.settings import load_settings
 from base_ops.core.spec import is_template
 from base_ops.core.yamlio import YamlDocument, load_yaml
 from base_ops.data_ingestion.config.sources import load_source, source_ids, sources_dir
-from base_ops.data_ingestion.jobs.fetch_retry.classes import KNOWN_CODES
 from base_ops.data_ingestion.options.authentication import AuthenticationTemplatesFile
 from base_ops.data_ingestion.options.fitting import connector_of_path
 from base_ops.data_ingestion.options.policies import FormatSpecificationsFile, IngestionPoliciesFile, load_policies
-from base_ops.data_ingestion.options.retries import RetryPoliciesFile
+from base_ops.data_ingestion.options.retries import CLASS_OF_CODE, RetryPoliciesFile
 from base_ops.data_ingestion.options.schedule_policies import SchedulesFile, load_schedules
 from base_ops.data_ingestion.options.schedules import TimeSchedule
 
@@ -95,8 +94,8 @@ def _check_codes(document: YamlDocument, found: RetryPoliciesFile) -> None:
     that only what is almost a known one is a fault."""
     for name, policy in found.policies.items():
         for code in policy.codes:
-            near = get_close_matches(code, KNOWN_CODES, 1, 0.9)
-            if code in KNOWN_CODES or (100 <= int(code) <= 599 if code.isdecimal() else not near):
+            near = get_close_matches(code, CLASS_OF_CODE, 1, 0.9)
+            if code in CLASS_OF_CODE or (100 <= int(code) <= 599 if code.isdecimal() else not near):
                 continue
             raise ConfigError(
                 f"The code {code!r} is neither an HTTP status nor known."

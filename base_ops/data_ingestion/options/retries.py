@@ -19,6 +19,26 @@ MAX_TRIES = 10
 """Of any policy, but for streams that go on for ever."""
 
 FailureClass = Literal["transient", "persistent", "partial", "systematic"]
+_TRANSIENT = """
+timeout connection_timeout read_timeout unreachable unknown_host rate_limited server_error unavailable circuit_open
+token_endpoint_unavailable jwks_unavailable s3_failed landing_contention create_conflict deadlock lock_timeout
+temporary_failure
+"""
+_PERSISTENT = """
+unauthorized forbidden proxy_unauthorized invalid_client invalid_grant no_credentials no_consent not_found bad_request
+bad_url bad_certificate unknown_connection missing_extra unknown_protocol no_such_bucket foreign_redirect
+object_too_large bad_source bad_spec
+"""
+_PARTIAL = "cut_body incomplete corrupt checksum_mismatch partial_timeout changed_while_read"
+_SYSTEMATIC = "out_of_memory disk_full overload os_error evicted"
+_CODES: tuple[tuple[FailureClass, str], ...] = (
+    ("transient", _TRANSIENT),
+    ("persistent", _PERSISTENT),
+    ("partial", _PARTIAL),
+    ("systematic", _SYSTEMATIC),
+)
+CLASS_OF_CODE: dict[str, FailureClass] = {code: kind for kind, codes in _CODES for code in codes.split()}
+"""What kind of failure an error's code tells of."""
 
 
 class BackoffSpec(Spec):

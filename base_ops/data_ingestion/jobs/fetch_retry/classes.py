@@ -4,29 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from base_ops.data_ingestion.options.retries import FailureClass
+from base_ops.data_ingestion.options.retries import CLASS_OF_CODE, FailureClass
 from base_ops.data_ingestion.specs.fetch_retry import FailureSpec
 
-_TRANSIENT = """
-timeout connection_timeout read_timeout unreachable unknown_host rate_limited server_error unavailable circuit_open
-token_endpoint_unavailable jwks_unavailable s3_failed landing_contention create_conflict deadlock lock_timeout
-temporary_failure
-"""
-_PERSISTENT = """
-unauthorized forbidden proxy_unauthorized invalid_client invalid_grant no_credentials no_consent not_found bad_request
-bad_url bad_certificate unknown_connection missing_extra unknown_protocol no_such_bucket foreign_redirect
-object_too_large bad_source bad_spec
-"""
-_PARTIAL = "cut_body incomplete corrupt checksum_mismatch partial_timeout changed_while_read"
-_SYSTEMATIC = "out_of_memory disk_full overload os_error evicted"
-_CODES: tuple[tuple[FailureClass, str], ...] = (
-    ("transient", _TRANSIENT),
-    ("persistent", _PERSISTENT),
-    ("partial", _PARTIAL),
-    ("systematic", _SYSTEMATIC),
-)
-_BY_CODE: dict[str, FailureClass] = {code: kind for kind, codes in _CODES for code in codes.split()}
-KNOWN_CODES = tuple(_BY_CODE)
 _BY_STATUS: dict[int, FailureClass] = {
     401: "persistent", 403: "persistent", 404: "persistent", 407: "persistent", 410: "persistent", 400: "persistent",
     408: "transient", 425: "transient", 429: "transient", 500: "transient", 502: "transient", 503: "transient",
@@ -55,8 +35,8 @@ class Classified:
 def classify(failure: FailureSpec) -> Classified:
     """The code decides, then the status, then the outcome; part of the bytes makes a lost connection partial."""
     credential = failure.code in CREDENTIAL_CODES or failure.status in (401, 403)
-    if failure.code in _BY_CODE:
-        found, by = _BY_CODE[failure.code], f"code {failure.code}"
+    if failure.code in CLASS_OF_CODE:
+        found, by = CLASS_OF_CODE[failure.code], f"code {failure.code}"
     elif failure.status in _BY_STATUS:
         found, by = _BY_STATUS[failure.status], f"status {failure.status}"
     else:

@@ -15,7 +15,9 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from base_ops.worker.formats.delimited import padding
 from base_ops.worker.formats.delimited.dialect import Dialect
+from base_ops.worker.formats.delimited.torn import torn_records
 
 Positions = NDArray[np.int64]
 _CR = 13
@@ -271,10 +273,10 @@ class _Scanner:
     def _classify(self) -> None:
         array, quotes = self.array, self.all
         self.adjacent = np.diff(quotes, prepend=-2) == 1
-        first = _past(array, quotes, self.padding, -1) + 1
+        first = padding.past(array, quotes, self.padding, -1) + 1
         before = array[np.maximum(first - 1, 0)]
         opens = (before == self.delimiter) | (before == self.eol) | (first == 0)
-        last, end = len(array) - 1, _past(array, quotes, self.padding, 1) - 1
+        last, end = len(array) - 1, padding.past(array, quotes, self.padding, 1) - 1
         after, second = array[np.minimum(end + 1, last)], array[np.minimum(end + 2, last)]
         closes = (after == self.delimiter) | (after == self.eol) | (end == last)
         closes |= (after == _CR) & ((second == self.eol) | (end + 1 == last))
@@ -369,70 +371,25 @@ class _Scanner:
         found.complete = int(ends[-1]) + 1 if len(ends) else 0
         found.literal = found.literal[found.literal < found.complete]
         if self.padding:
-            found.padding = self._padding(found)
+            found.padding = padding.runs(found, self.array, self.padding)
         if self.malformed:
             lines = np.array(self.malformed, np.int64).reshape(-1, 2)
-            found.malformed = lines = lines[lines[:, 1] < found.complete]
-            line = np.searchsorted(lines[:, 0], found.literal, side="right") - 1
-            found.literal = (
-                found.literal[(line < 0) | (lines[line, 1] < found.literal)] if len(lines) else found.literal
-            )
-        torn = self._torn(found)
+            found.malformed = lines[lines[:, 1] < found.complete]
+            found.literal = _not_in(found.literal, found.malformed)
+        torn = torn_records(found, self.array, self.lines, self.delimiter, self.eol)
         if len(torn):
-            record = np.searchsorted(torn[:, 0], found.literal, side="right") - 1
-            found.literal = found.literal[(record < 0) | (torn[record, 1] < found.literal)]
+            found.literal = _not_in(found.literal, torn)
             found.malformed = np.concatenate([found.malformed, torn])
             found.malformed = found.malformed[found.malformed[:, 0].argsort()]
         return found
 
-    def _torn(self, found: Scan) -> Positions:
-        """(start, line end) of the records in which a quote opens within one cell and closes at the end of another.
 
-        A delimiter was lost before the quote, and those inside of the quotes would count: 9.99"Table, round",x.
-        """
-        literal, array = found.literal, self.array
-        if len(literal) < 2:
-            return _NO_LINES
-        before, after = array[literal - 1], array[np.minimum(literal + 1, len(array) - 1)]
-        apart = np.isin(np.arange(256), [self.delimiter, self.eol, _CR, ord(" "), ord("\t")])
-        opens = (literal > 0) & ~apart[before] & ~apart[after]
-        closes = (after == self.delimiter) | (after == self.eol) | (after == _CR)
-        if not opens.any() or not closes.any():
-            return _NO_LINES
-        ends = self.lines[: np.searchsorted(self.lines, found.complete)]
-        ends = ends[found.outside(ends)]
-        marks = np.flatnonzero((array[: found.complete] == self.delimiter) | (array[: found.complete] == self.eol))
-        marks = marks[found.outside(marks)]
-        _, first, count = np.unique(np.searchsorted(marks, literal), return_index=True, return_counts=True)
-        last, odd, record = first + count - 1, count % 2 == 1, np.searchsorted(ends, literal[first])
-        opening, closing = np.flatnonzero(odd & opens[first]), np.flatnonzero(odd & closes[last])
-        opened = dict(zip(record[opening[::-1]].tolist(), opening[::-1].tolist(), strict=True))  # the first of each
-        closed = zip(record[closing].tolist(), closing.tolist(), strict=True)
-        rows = sorted({index for index, cell in closed if opened.get(index, cell) < cell})
-        starts = np.concatenate(([0], ends + 1))
-        return np.stack([starts[rows], ends[rows]], axis=1) if rows else _NO_LINES
-
-    def _padding(self, found: Scan) -> Positions:
-        opened, closed = found.opened[found.opened < found.complete], found.closed[found.closed < found.complete]
-        before = np.stack([_past(self.array, opened, self.padding, -1) + 1, opened], axis=1)
-        after = np.stack([closed + 1, _past(self.array, closed, self.padding, 1)], axis=1)
-        runs = np.concatenate([before, after])
-        return runs[runs[:, 0] < runs[:, 1]]
-
-
-def _past(array: NDArray[np.uint8], positions: Positions, blanks: bytes, step: int) -> Positions:
-    """The next positions on one side of each that hold no blank."""
-    beside = positions + step
-    if not blanks:
-        return beside
-    wanted = np.isin(np.arange(256), np.frombuffer(blanks, np.uint8))
-    moving = np.arange(len(beside))
-    while len(moving):
-        at = beside[moving]
-        inside = (at >= 0) & (at < len(array))
-        moving = moving[inside & wanted[array[np.clip(at, 0, len(array) - 1)]]]
-        beside[moving] += step
-    return beside
+def _not_in(positions: Positions, lines: Positions) -> Positions:
+    """The positions that are in none of the lines, each a row of start and line end."""
+    if not len(lines):
+        return positions
+    line = np.searchsorted(lines[:, 0], positions, side="right") - 1
+    return positions[(line < 0) | (lines[line, 1] < positions)]
 
 
 def _escaped(array: NDArray[np.uint8], positions: Positions, escape: int) -> NDArray[np.bool_]:
